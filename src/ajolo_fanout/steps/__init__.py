@@ -1,0 +1,1 @@
+"""The steps of a pipeline: a settings class and pure functions each; no threads, no I/O."""

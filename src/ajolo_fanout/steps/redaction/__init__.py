@@ -1,0 +1,9 @@
+"""Redaction: removes what a backend must not see, after all processors, and fails closed."""
+
+from __future__ import annotations
+
+from ajolo_fanout.steps.redaction.redact import Redactor, redact, redactor
+from ajolo_fanout.steps.redaction.removal import Removal
+from ajolo_fanout.steps.redaction.settings import RedactionSettings
+
+__all__ = ["RedactionSettings", "Redactor", "Removal", "redact", "redactor"]

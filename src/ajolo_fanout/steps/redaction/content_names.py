@@ -1,0 +1,192 @@
+"""Data: the names under which instrumentations record prompts, completions, tool arguments and documents.
+
+From `reference/backends.md` §10, each dialect's own list, current names and those that were removed but are
+still emitted. In a name `#` stands for an index (digits) and `*` for anything. Free-form metadata counts as
+content, because programs put pieces of the conversation there; who the user is and which session it was
+(`user.id`, `session.id`, `llm.user`) doesn't: `redaction.drop` reaches these.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ATTRIBUTES", "EVENTS", "NOT_CONTENT"]
+
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "GenAI semantic conventions": (
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.system_instructions",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+        "gen_ai.tool.definitions",
+        "gen_ai.retrieval.query.text",
+        "gen_ai.retrieval.documents",
+        "gen_ai.memory.records",
+        "gen_ai.memory.query.text",
+        "gen_ai.evaluation.explanation",
+    ),
+    "GenAI semantic conventions, removed": (
+        "gen_ai.prompt",
+        "gen_ai.completion",
+        "gen_ai.input_messages",
+        "gen_ai.output_messages",
+        "gen_ai.system.message",
+        "gen_ai.user.message",
+        "gen_ai.assistant.message",
+        "gen_ai.tool.message",
+        "gen_ai.choice",
+        "gen_ai.event.content",
+    ),
+    "OpenInference": (
+        "input.value",
+        "output.value",
+        "input.audio.*",
+        "output.audio.*",
+        "llm.input_messages",
+        "llm.input_messages.#.*",
+        "llm.output_messages",
+        "llm.output_messages.#.*",
+        "llm.prompts",
+        "llm.prompts.#",
+        "llm.prompts.#.*",
+        "llm.choices",
+        "llm.choices.#",
+        "llm.choices.#.*",
+        "llm.prompt_template.template",
+        "llm.prompt_template.variables",
+        "llm.function_call",
+        "llm.invocation_parameters",
+        "llm.tools",
+        "llm.tools.#.*",
+        "tool.parameters",
+        "tool.json_schema",
+        "tool_call.function.arguments",
+        "message.content",
+        "message.contents",
+        "message.contents.#.*",
+        "message.function_call_arguments_json",
+        "message.tool_calls",
+        "message.tool_calls.#.*",
+        "retrieval.documents",
+        "retrieval.documents.#.document.content",
+        "retrieval.documents.#.document.metadata",
+        "reranker.query",
+        "reranker.input_documents",
+        "reranker.input_documents.#.*",
+        "reranker.output_documents",
+        "reranker.output_documents.#.*",
+        "document.content",
+        "document.metadata",
+        "embedding.text",
+        "embedding.vector",
+        "embedding.embeddings",
+        "embedding.embeddings.#.*",
+        "audio.transcript",
+        "audio.url",
+        "image.url",
+        "metadata",
+    ),
+    "OpenLLMetry": (
+        "traceloop.entity.input",
+        "traceloop.entity.output",
+        "traceloop.association.properties.*",
+        "traceloop.prompt.template",
+        "traceloop.prompt.template_variables",
+        "gen_ai.prompt.#",
+        "gen_ai.prompt.#.*",
+        "gen_ai.completion.#",
+        "gen_ai.completion.#.*",
+        "llm.completions",
+        "llm.completions.#",
+        "llm.completions.#.*",
+        "llm.request.functions",
+        "llm.request.functions.#",
+        "llm.request.functions.#.*",
+        "llm.headers",
+        "llm.content.completion.chunk",
+        "mcp.request.argument",
+        "mcp.response.value",
+        "db.query.result.document",
+        "db.query.result.metadata",
+        "pinecone.query.*",
+        "db.chroma.*.where_document",
+    ),
+    "Langfuse": (
+        "langfuse.observation.input",
+        "langfuse.observation.output",
+        "langfuse.observation.metadata",
+        "langfuse.observation.metadata.*",
+        "langfuse.trace.input",
+        "langfuse.trace.output",
+        "langfuse.trace.metadata",
+        "langfuse.trace.metadata.*",
+        "langfuse.experiment.item.expected_output",
+    ),
+    "Vercel AI SDK": (
+        "ai.prompt",
+        "ai.prompt.messages",
+        "ai.prompt.tools",
+        "ai.response.text",
+        "ai.response.toolCalls",
+        "ai.response.object",
+        "ai.response.reasoning",
+        "ai.toolCall.args",
+        "ai.toolCall.result",
+        "ai.result.text",
+        "ai.result.toolCalls",
+        "ai.result.object",
+    ),
+    "Pydantic AI and Logfire": (
+        "prompt",
+        "all_messages_events",
+        "pydantic_ai.all_messages",
+        "final_result",
+        "tool_arguments",
+        "tool_response",
+        "model_request_parameters",
+        "request_data",
+        "response_data",
+    ),
+    "MLflow": ("mlflow.spanInputs", "mlflow.spanOutputs"),
+    "Google ADK": (
+        "gcp.vertex.agent.llm_request",
+        "gcp.vertex.agent.llm_response",
+        "gcp.vertex.agent.tool_call_args",
+        "gcp.vertex.agent.tool_response",
+        "gcp.vertex.agent.data",
+    ),
+    "LiveKit": ("lk.*",),
+    "OpenLIT": (
+        "gen_ai.content.prompt",
+        "gen_ai.content.completion",
+        "gen_ai.content.reasoning",
+        "mcp.tool.arguments",
+        "mcp.tool.result",
+    ),
+}
+"""Dialect -> names of attributes, of spans, events, links, resources and scopes alike."""
+
+NOT_CONTENT: tuple[str, ...] = (
+    "gen_ai.prompt.name",
+    "gen_ai.usage.*",
+    "llm.token_count.*",
+    "llm.usage.*",
+    "lk.*_metrics",
+)
+"""Exceptions, which win: a prompt's name in a prompt store, and token counts."""
+
+EVENTS: frozenset[str] = frozenset(
+    {
+        "gen_ai.content.prompt",
+        "gen_ai.content.completion",
+        "gen_ai.system.message",
+        "gen_ai.user.message",
+        "gen_ai.assistant.message",
+        "gen_ai.tool.message",
+        "gen_ai.choice",
+        "llm.content.completion.chunk",
+    }
+)
+"""Events that are one message each. They go as a whole: what they call their content differs by library
+(`content`, `message`, `gen_ai.event.content`, `body`), and without it nothing is left in them. Events that
+say more (`gen_ai.client.inference.operation.details`, `gen_ai.evaluation.result`) stay and lose the
+attributes named above."""
