@@ -1,0 +1,83 @@
+"""OTLP's JSON form: protobuf's JSON mapping, but ids in hexadecimal and enums as integers.
+
+Specification: opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding". 64-bit integers are
+strings, bytes other than ids Base64, field names lowerCamelCase; a reader ignores fields it doesn't know.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+__all__ = ["from_json_text", "to_json_text"]
+
+_IDS = ("traceId", "spanId", "parentSpanId")
+_SPACE = re.compile(r"\s*")
+
+
+def to_json_text(message: ExportTraceServiceRequest) -> str:
+    """`message` as one line of OTLP JSON, in ASCII, without a line's end."""
+    from google.protobuf.json_format import MessageToDict
+
+    content = MessageToDict(message, use_integers_for_enums=True)
+    for holder in _holders_of_ids(content):
+        for name in _IDS:
+            if name in holder:
+                holder[name] = base64.b64decode(holder[name]).hex()
+    return json.dumps(content, separators=(",", ":"))
+
+
+def from_json_text(text: str) -> Iterator[ExportTraceServiceRequest]:
+    """The requests in `text`: one document or several after one another.
+
+    Raises:
+        ValueError: when a document is none; the message names the line where it starts, not its content.
+    """
+    place = _past_space(text, 0)
+    while place < len(text):
+        line = text.count("\n", 0, place) + 1
+        try:
+            content, end = json.JSONDecoder().raw_decode(text, place)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {error.lineno}: not JSON: {error.msg}") from None
+        except (ValueError, RecursionError):
+            raise ValueError(f"line {line}: not JSON that can be read") from None
+        yield _message(content, line)
+        place = _past_space(text, end)
+
+
+def _past_space(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    return found.end() if found else place
+
+
+def _message(content: Any, line: int) -> ExportTraceServiceRequest:
+    from google.protobuf.json_format import ParseDict, ParseError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    if not isinstance(content, dict):
+        raise ValueError(f"line {line}: an OTLP JSON request is an object with resourceSpans")  # noqa: TRY004 - a wrong text, not a wrong call
+    try:
+        for holder in _holders_of_ids(content):
+            for name in _IDS:
+                if name in holder:
+                    holder[name] = base64.b64encode(bytes.fromhex(holder[name])).decode()
+        return ParseDict(content, ExportTraceServiceRequest(), ignore_unknown_fields=True)
+    except (ParseError, TypeError, AttributeError, ValueError, binascii.Error, RecursionError) as error:
+        raise ValueError(f"line {line}: no OTLP JSON request: {type(error).__name__}") from error
+
+
+def _holders_of_ids(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every object that has ids, which are bytes to protobuf's JSON and hexadecimal to OTLP's."""
+    for in_resource in content.get("resourceSpans") or ():
+        for in_scope in in_resource.get("scopeSpans") or ():
+            for span in in_scope.get("spans") or ():
+                yield span
+                yield from span.get("links") or ()
