@@ -1,0 +1,1 @@
+"""From renditions to requests and their outcomes: gate, batching, senders, redelivery."""

@@ -1,0 +1,207 @@
+"""urllib3 connections that keep one deadline per request and can be cut off from another thread.
+
+urllib3's read time-out bounds one read of the socket: a server that drips a byte now and then keeps a request
+alive for ever. Here every read gets what is left of the request's own deadline. The public places where
+urllib3 takes other classes (`PoolManager.pool_classes_by_scheme`, `ConnectionPool.ConnectionCls`) are all
+that is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import struct
+import threading
+import time
+from typing import Any, cast
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+__all__ = ["AbortedError", "Line", "pool_classes"]
+
+_LINGER_NOT = struct.pack("ii", 1, 0)
+"""SO_LINGER on, zero seconds: closing discards what the kernel hasn't sent yet, and resets the connection."""
+
+
+class AbortedError(ConnectionError):
+    """The sender was told to stop while this request was on its way."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped at the deadline of the shutdown")
+
+
+class Line:
+    """What the connections of one sender share: each thread's deadline, and the way to cut all off."""
+
+    def __init__(self) -> None:
+        self._request = threading.local()
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._aborted = False
+        self._in_flight = 0
+
+    @property
+    def aborted(self) -> bool:
+        """Whether `abort()` was called."""
+        return self._aborted
+
+    def begin(self, deadline: float) -> None:
+        """This thread starts a request that must end by `deadline` (a `time.monotonic()` value).
+
+        Raises:
+            AbortedError: after `abort()`.
+        """
+        with self._lock:
+            self.check()
+            self._in_flight += 1
+        self._request.deadline = deadline
+        self._request.fresh = False
+
+    def end(self) -> None:
+        """The request that this thread began is over, one way or another."""
+        with self._lock:
+            self._in_flight -= 1
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this thread's request opened a connection, rather than using one that was open."""
+        return bool(self._request.fresh)
+
+    def left(self) -> float:
+        """Seconds that this thread's request still has.
+
+        Raises:
+            TimeoutError: when it has none.
+        """
+        left = float(self._request.deadline) - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request's time is over")
+        return left
+
+    def check(self) -> None:
+        """Go no further after `abort()`.
+
+        Raises:
+            AbortedError: after `abort()`.
+        """
+        if self._aborted:
+            raise AbortedError
+
+    def opened(self, connection: HTTPConnection) -> None:
+        """A connection of this line stands: bound its reads, remember its socket.
+
+        Raises:
+            AbortedError: when the line was cut off meanwhile; nothing may be sent then.
+        """
+        self._request.fresh = True
+        raw = cast("socket.socket", connection.sock)
+        with self._lock:
+            if not self._aborted:
+                self._open.add(raw)
+                connection.sock = cast("Any", BoundedSocket(raw, self))
+                return
+        connection.close()
+        raise AbortedError
+
+    def closed(self, raw: socket.socket) -> None:
+        """A socket of this line was closed."""
+        with self._lock:
+            self._open.discard(raw)
+
+    def abort(self) -> None:
+        """Cut off every open connection and let none be opened; never blocks."""
+        with self._lock:
+            self._aborted = True
+            sockets = list(self._open) if self._in_flight else []  # idle ones are closed as usual
+            self._open.clear()
+        for transport in sockets:
+            raw = getattr(transport, "socket", transport)  # what is inside urllib3's TLS within TLS
+            # A socket that is closed already needs nothing more; its own thread finds out.
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            with contextlib.suppress(OSError):
+                # shutdown() wakes a thread that reads or writes; on a TLS socket it takes the plain one under
+                # it.
+                socket.socket.shutdown(raw, socket.SHUT_RDWR)
+
+
+class BoundedSocket:
+    """A connected socket whose every read and write ends by the deadline of the request that does it."""
+
+    def __init__(self, raw: socket.socket, line: Line) -> None:
+        self._raw = raw
+        self._line = line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def makefile(self, mode: str = "rb", buffering: int | None = None) -> io.BufferedReader:  # noqa: ARG002
+        """What `http.client` reads an answer from."""
+        return io.BufferedReader(_BoundedReader(self._raw, self._line))
+
+    def sendall(self, data: Any) -> None:
+        """Write all of `data`; Python bounds the whole of it by the socket's time-out."""
+        self._line.check()
+        self._raw.settimeout(self._line.left())
+        self._raw.sendall(data)
+
+    def close(self) -> None:
+        """Close it, once nobody reads from it any more."""
+        self._line.closed(self._raw)
+        self._raw.close()
+
+
+class _BoundedReader(io.RawIOBase):
+    """One answer, whose head must be whole: to `http.client` the beginning "HTTP/1.1 200" is a success."""
+
+    def __init__(self, raw: socket.socket, line: Line) -> None:
+        self._raw = raw
+        self._stream = raw.makefile("rb", buffering=0)  # keeps the socket open until this is closed, too
+        self._line = line
+        self._head: bytes | None = b""  # until it is complete
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._raw.settimeout(self._line.left())
+        count = self._stream.readinto(buffer)
+        if self._head is not None:
+            if not count and self._head:
+                raise ConnectionResetError("the answer was cut off in its head")
+            self._head += bytes(memoryview(buffer)[: count or 0])
+            if b"\n\r\n" in self._head or b"\n\n" in self._head:
+                self._head = None
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def pool_classes(line: Line) -> dict[str, Any]:
+    """Connection pools on `line` by URL scheme, for `PoolManager.pool_classes_by_scheme`."""
+
+    class PlainConnection(HTTPConnection):
+        def connect(self) -> None:
+            line.check()
+            super().connect()
+            line.opened(self)
+
+    class TlsConnection(HTTPSConnection):
+        def connect(self) -> None:
+            line.check()
+            super().connect()
+            # Where verification is switched off, the plan has said so; urllib3 need not warn at each request.
+            self.is_verified = True
+            line.opened(self)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = PlainConnection
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = TlsConnection
+
+    return {"http": PlainPool, "https": TlsPool}

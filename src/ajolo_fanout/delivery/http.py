@@ -1,0 +1,227 @@
+"""Sends requests by HTTP with urllib3: no redirects, no silent retries, nothing ambient but proxies."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import ssl
+import threading
+import time
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+import urllib3
+from urllib3.util import Timeout
+
+from ajolo_fanout.config.tls import TlsSettings
+from ajolo_fanout.delivery.answers import Reading
+from ajolo_fanout.delivery.connection import Line, pool_classes
+from ajolo_fanout.delivery.headers import changed_after_refresh, reveal
+from ajolo_fanout.delivery.http_outcome import http_outcome, unreachable
+from ajolo_fanout.delivery.outcome import Outcome
+from ajolo_fanout.delivery.proxy import proxy_for
+from ajolo_fanout.delivery.tls import TlsFiles, make_context
+from ajolo_fanout.otlp.compress import Compression, compress
+from ajolo_fanout.values import Secret
+
+__all__ = ["HttpSender", "user_agent"]
+
+_log = logging.getLogger("ajolo_fanout.delivery")
+
+_MOST_OF_A_BODY = 64 * 1024
+"""Bytes of an answer that are read. OTLP's own are tiny; what is longer is cut off with its connection."""
+
+
+class HttpSender:
+    """One backend's HTTP connections.
+
+    Made without any I/O; connections are opened at the first request of a process, and opened anew after a
+    fork. Two threads may send at a time: the SDK's export thread and the one that sends again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, Secret],
+        reading: Reading,
+        *,
+        tls: TlsSettings,
+        compression: Compression = "none",
+    ) -> None:
+        """A sender of `POST url`.
+
+        Args:
+            url: The whole URL.
+            headers: By name in lower case.
+            reading: How the answers are read.
+            tls: For `https`.
+            compression: `"none"` or `"gzip"`.
+        """
+        self._url = url
+        self._host = urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
+        self._headers = headers
+        self._reading = reading
+        self._tls = tls
+        self._tls_files = TlsFiles(tls)
+        self._compression = compression
+        self._fixed = {"content-type": "application/x-protobuf", "user-agent": user_agent()}
+        if compression != "none":
+            self._fixed["content-encoding"] = compression
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._line = Line()
+        self._manager: urllib3.PoolManager | None = None
+
+    def send(self, body: bytes, count: int, timeout: float) -> Outcome:
+        """POST `body`; see `Sender`. Once more when a key was refused and its file holds another one now."""
+        if os.getpid() != self._pid:
+            self._start()  # the parent's sockets are the parent's
+        deadline = time.monotonic() + timeout
+        body = compress(body, self._compression)
+        outcome, sent = self._once(body, count, deadline)
+        if outcome.refused_key and changed_after_refresh(self._headers, sent):
+            outcome, _ = self._once(body, count, deadline)
+        return outcome
+
+    def _once(self, body: bytes, count: int, deadline: float) -> tuple[Outcome, dict[str, str]]:
+        sent: dict[str, str] = {}
+        try:
+            manager = self._pool()
+            sent = reveal(self._headers)
+            status, headers, answer = self._post(manager, body, {**self._fixed, **sent}, deadline)
+        except Exception as error:  # a request that fails in any way has an outcome, and never raises
+            return self._failed(error), sent
+        return http_outcome(self._reading, status, headers, answer, count), sent
+
+    def _failed(self, error: Exception) -> Outcome:
+        if isinstance(error, UnicodeEncodeError):
+            # urllib3 writes header values as Latin-1. The value is a secret, so only the fact is told.
+            return Outcome("rejected", "header", "a header holds a character that HTTP can't carry")
+        if isinstance(error, (urllib3.exceptions.LocationValueError, ValueError)) and not isinstance(
+            error, (OSError, urllib3.exceptions.HTTPError)
+        ):
+            text = self._reading.mask(str(error))
+            return Outcome("rejected", type(error).__name__, f"the request can't be built: {text}")
+        return unreachable(self._reading, error, self._host)
+
+    def _post(
+        self, manager: urllib3.PoolManager, body: bytes, headers: dict[str, str], deadline: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        line = self._line
+        line.begin(deadline)
+        try:
+            return self._exchange(manager, body, headers)
+        except (urllib3.exceptions.ProtocolError, ConnectionError):
+            if line.fresh or line.aborted:
+                raise
+            # The server had closed a connection that was kept open (it was idle): on a new one, once.
+            return self._exchange(manager, body, headers)
+        finally:
+            line.end()
+
+    def _exchange(
+        self, manager: urllib3.PoolManager, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        response = manager.urlopen(
+            "POST",
+            self._url,
+            body=body,
+            headers=headers,
+            retries=False,
+            redirect=False,
+            timeout=Timeout(total=self._line.left()),
+            preload_content=False,
+        )
+        whole = False
+        try:
+            answer = b""
+            while len(answer) < _MOST_OF_A_BODY:
+                part = response.read(_MOST_OF_A_BODY - len(answer))
+                if not part:
+                    whole = True
+                    break
+                answer += part
+            return response.status, response.headers, answer
+        finally:
+            if whole:
+                response.release_conn()
+            else:
+                response.close()
+
+    def _pool(self) -> urllib3.PoolManager:
+        """The connections, made anew when certificates were rotated.
+
+        Raises:
+            OSError: when the TLS files can't be read and never could.
+        """
+        with self._lock:
+            if self._manager is not None and not (self._is_tls() and self._tls_files.changed()):
+                return self._manager
+            context: ssl.SSLContext | None = None
+            if self._is_tls():
+                self._tls_files.changed()
+                try:
+                    context = make_context(self._tls)
+                except OSError as error:
+                    if self._manager is None:
+                        raise _UnusableTls(error) from error
+                    _log.warning(
+                        "%s: the changed TLS files can't be used, the old ones stay: %s", self._host, error
+                    )
+                    return self._manager
+            old, self._manager = self._manager, self._make(context)
+        if old is not None:
+            old.clear()
+        return self._manager
+
+    def _is_tls(self) -> bool:
+        return self._url.startswith("https://")
+
+    def _make(self, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+        options: dict[str, Any] = (
+            {"maxsize": 2} if context is None else {"maxsize": 2, "ssl_context": context}
+        )
+        proxy = proxy_for(self._url, os.environ)
+        manager = (
+            urllib3.PoolManager(num_pools=2, **options) if proxy is None else _proxy_manager(proxy, options)
+        )
+        manager.pool_classes_by_scheme = pool_classes(self._line)
+        return manager
+
+    def abort(self) -> None:
+        """Reset the connections in flight; refuse everything from now on."""
+        self._line.abort()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        with self._lock:
+            manager, self._manager = self._manager, None
+        if manager is not None:
+            manager.clear()
+
+
+class _UnusableTls(ssl.SSLError):
+    """The TLS files can't be used: no request can be made with these settings."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"`tls` can't be used: {error}")
+
+
+def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+    parts = urllib.parse.urlsplit(proxy)
+    headers = None
+    if parts.username is not None:
+        credentials = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        headers = urllib3.make_headers(proxy_basic_auth=credentials)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return urllib3.ProxyManager(bare, num_pools=2, proxy_headers=headers, **options)
+
+
+def user_agent() -> str:
+    """What our requests say they come from: `ajolo-fanout/1.2.3`."""
+    return f"ajolo-fanout/{importlib.metadata.version('ajolo-fanout')}"

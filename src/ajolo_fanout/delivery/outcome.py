@@ -1,0 +1,96 @@
+"""What became of one request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import attrs
+
+__all__ = ["EXCERPT_LENGTH", "Outcome", "Sender", "excerpt", "names_a_size"]
+
+Kind = Literal["delivered", "partial", "retry", "rejected"]
+
+EXCERPT_LENGTH = 200
+"""Characters of a server's answer that may appear in an error."""
+
+
+@attrs.frozen
+class Outcome:
+    """What became of one request, and what an operator should know of it.
+
+    Attributes:
+        kind: `delivered`; `partial` (some spans were refused, the request is never sent again); `retry`
+            (nothing was taken, time may mend it); `rejected` (nothing was taken, the same again would not be
+            either).
+        status: What answered, short and stable, so that it can name a cause: `"403"`, `"UNAVAILABLE"`,
+            `"time-out"`, `"refused"`.
+        message: One line for the operator: the status, a masked excerpt of what the server said, the
+            profile's hint. Of a delivered request: a warning, or empty.
+        rejected: Of a partial outcome: how many spans were refused.
+        delay: Seconds that the server asked to wait, or None where it said nothing.
+        too_large: A smaller request might be taken: halve this one.
+        refused_key: The credentials were refused (HTTP 401 or 403, gRPC UNAUTHENTICATED or
+            PERMISSION_DENIED).
+        mendable: Refused for something that an operator can mend on either side without another program: a
+            key, a right, an address (HTTP 401, 403, 404 and their like in gRPC).
+    """
+
+    kind: Kind
+    status: str = ""
+    message: str = ""
+    rejected: int = 0
+    delay: float | None = None
+    too_large: bool = False
+    refused_key: bool = False
+    mendable: bool = False
+
+
+class Sender(Protocol):
+    """Sends one request of one backend. `send` may run on two threads at a time; nothing of it raises."""
+
+    def send(self, body: bytes, count: int, timeout: float) -> Outcome:
+        """Send an ExportTraceServiceRequest of `count` spans (uncompressed), within `timeout` seconds."""
+        ...
+
+    def abort(self) -> None:
+        """End what is in flight and refuse everything from now on; never blocks."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections, when nothing is in flight any more."""
+        ...
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_SPACES = re.compile(r"\s+")
+
+
+def excerpt(text: str, mask: Callable[[str], str]) -> str:
+    """The beginning of what a server said: no secrets, no control characters, at most 200 characters.
+
+    Masked before and after the cleaning: cleaning may put together a secret that the server took apart, and
+    may take apart one with several spaces in it. Cut last, so that no half of a secret slips past the mask.
+    """
+    cleaned = mask(_SPACES.sub(" ", _CONTROLS.sub("", mask(text))).strip())
+    return cleaned if len(cleaned) <= EXCERPT_LENGTH else cleaned[: EXCERPT_LENGTH - 1] + "…"
+
+
+_A_SIZE = re.compile(
+    r"(?:message|request|body|payload|entity)[^.]{0,60}?(?:larger than|too large|too big|exceed)",
+    re.IGNORECASE,
+)
+
+
+def names_a_size(text: str) -> bool:
+    """Whether a server's words are about the size of a request.
+
+    Sources: grpc-go "grpc: received message larger than max (5 vs. 4)", tonic "Error, decoded message length
+    too
+    large: found 5 bytes, the limit is: 4 bytes", grpc-java "gRPC message exceeds maximum size 4", the
+        Collector
+    "request body too large". Tempo's "TRACE_TOO_LARGE: max size of trace … exceeded" is none: a smaller
+    request doesn't mend it.
+    """
+    return _A_SIZE.search(text) is not None

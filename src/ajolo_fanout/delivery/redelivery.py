@@ -1,0 +1,365 @@
+"""Batches that are to be sent again, away from the queue, until their backend takes them.
+
+They wait in bounded memory; for a backend that uses the spool, on disk, and in memory only what the disk
+can't take. While a backend is down, one trial request at a time finds out whether it is back; everything else
+waits, for as long as the server said, by the whole backend and not only by the batch that was told. Once it
+is back, what waits is joined to full requests and goes as fast as the backend answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import attrs
+
+from ajolo_fanout.config.retry import RetrySettings
+from ajolo_fanout.delivery.account import GateAccount, SpoolAccount
+from ajolo_fanout.delivery.backoff import Backoff
+from ajolo_fanout.delivery.books import Books
+from ajolo_fanout.delivery.dispatch import TIME_OVER, Dispatch, Undelivered
+from ajolo_fanout.delivery.gate import Place
+from ajolo_fanout.delivery.outcome import Outcome
+from ajolo_fanout.delivery.spooling import Part, Spooling, split
+from ajolo_fanout.delivery.suppression import suppressed
+from ajolo_fanout.health.fates import Reason
+from ajolo_fanout.otlp.rendition import Rendition
+
+__all__ = ["Redelivery"]
+
+_log = logging.getLogger("ajolo_fanout.delivery")
+
+_size_of = operator.attrgetter("size")
+
+_LOOK = 5.0
+"""Seconds between two looks into a spool in which nothing waits: other processes may have left something."""
+
+
+@attrs.frozen(eq=False)
+class _Held:
+    renditions: Sequence[Rendition]
+    born: float  # when its first request failed or was put off, by the monotonic clock
+    size: int
+
+    @classmethod
+    def of(cls, renditions: Sequence[Rendition], born: float) -> _Held:
+        return cls(tuple(renditions), born, sum(map(_size_of, renditions)))
+
+
+class Redelivery:
+    """What one backend is to be sent again, and the thread that sends it."""
+
+    def __init__(
+        self,
+        books: Books,
+        dispatch: Dispatch,
+        *,
+        settings: RetrySettings,
+        batch_timeout: float,
+        batch_size: int,
+        spooling: Spooling | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """An empty store, with its thread at work: what is in the spool is sent from now on.
+
+        Args:
+            books: Bounds the store, and keeps its losses.
+            dispatch: Sends a batch.
+            settings: The bounds.
+            batch_timeout: Seconds for all requests of one batch.
+            batch_size: The most spans of one batch, joined ones too.
+            spooling: The spool, for a backend that uses it.
+            clock: A monotonic clock.
+        """
+        self._books = books
+        self._gate = books.gate
+        self._ledger = books.ledger
+        self._dispatch = dispatch
+        self._settings = settings
+        self._batch_timeout = batch_timeout
+        self._batch_size = batch_size
+        self._spooling = spooling
+        self._clock = clock
+        self.start()
+
+    def start(self) -> None:
+        """Begin empty, with a thread of this process (at construction, and again in a forked child)."""
+        self._changed = threading.Condition()
+        self._store: deque[_Held] = deque()
+        self._sending = False  # from the store
+        self._backoff = Backoff(self._clock)
+        self._stopped = False
+        self._look_at = 0.0  # when to look into the spool
+        self._tried = False  # whether the spool was found empty, or the backend down
+        if self._spooling is not None:
+            self._spooling.reset()
+        name = f"ajolo_fanout-redelivery-{self._books.backend}"
+        # In a context of its own: nothing that we send is traced.
+        threading.Thread(target=suppressed().run, args=(self._work,), name=name, daemon=True).start()
+
+    @property
+    def down(self) -> bool:
+        """Whether the backend is to be left alone but for trial requests."""
+        return self._backoff.down
+
+    # What comes from the queue.
+
+    def put(self, place: Place, renditions: Sequence[Rendition], outcome: Outcome | None) -> bool:
+        """Take a batch out of the gate's `place`: to the disk, else into the store.
+
+        Args:
+            place: Where it is.
+            renditions: Whose fate is open.
+            outcome: Why they were not taken; None when they were not tried, because the backend is down.
+
+        Returns:
+            Whether they are to be sent again. If not, their fate is written.
+        """
+        rest = list(renditions)
+        if self._spooling is not None:
+            rest = self._spooling.keep(place, rest)
+        with self._changed:
+            kept = self._hold(place, rest, outcome)
+            self._came(outcome, spooled=len(rest) < len(renditions))
+        if not kept and not self._gate.closed:
+            self._tell_of_loss(len(rest), outcome)
+        return kept
+
+    def left_on_disk(
+        self, part: Part, rest: Sequence[Rendition], outcome: Outcome | None, account: GateAccount
+    ) -> None:
+        """A part that was written ahead was sent, or put off; what is open of it is left to the spool.
+
+        Args:
+            part: With its ticket.
+            rest: Of its spans those that are to be sent again.
+            outcome: Why; None when they were not tried.
+            account: What became of the others.
+        """
+        assert self._spooling is not None
+        self._spooling.settle(part, rest, outcome, account.lost)
+        if rest:
+            count, size = len(rest), sum(map(_size_of, rest))
+            self._gate.settle(account.place, count, size, partial(self._ledger.spooled, count))
+            with self._changed:
+                self._came(outcome, spooled=True)
+
+    def _hold(self, place: Place, rest: Sequence[Rendition], outcome: Outcome | None) -> bool:
+        """Into the store, if there is anything and room for it. Under the lock."""
+        if not rest:
+            return True
+        held = _Held.of(rest, self._clock())
+        count = len(rest)
+        if outcome is not None and outcome.kind == "rejected":  # would have been kept, but by the disk only
+            self._gate.settle(place, count, held.size, partial(self._ledger.lost, "rejected", count))
+            return False
+        kept = self._gate.keep(place, count, held.size, partial(self._ledger.lost, self._full(), count))
+        if kept:
+            self._store.append(held)
+        return kept
+
+    def _came(self, outcome: Outcome | None, *, spooled: bool) -> None:
+        """Something was put here, or left on disk. Under the lock."""
+        if outcome is not None and outcome.status != TIME_OVER:
+            self._backoff.failed(outcome.delay, trial=False)
+        if spooled:
+            self._look_at = 0.0
+        self._changed.notify_all()
+
+    def _full(self) -> Reason:
+        refused = None if self._spooling is None else self._spooling.refused
+        return "spool_full" if refused == "spool_full" else "retry_full"
+
+    def _tell_of_loss(self, count: int, outcome: Outcome | None) -> None:
+        if outcome is not None and outcome.kind == "rejected":
+            self._books.tell(
+                f"rejected {outcome.status}", f"{count} spans rejected: {outcome.message}", count
+            )
+            return
+        also = ", and so is the spool" if self._full() == "spool_full" else ""
+        message = f"the retry store is full ({self._settings.max_bytes}){also}: {count} spans lost"
+        self._ledger.noted(message)
+        self._books.tell(self._full(), message, count)
+
+    # Flush and shutdown.
+
+    def flush(self, deadline: float) -> bool:
+        """Try now rather than at the next backoff, and wait until the store is empty.
+
+        A server that named a time is not asked before it. Returns early where that time is beyond `deadline`.
+        What is on disk has its fate, and isn't waited for.
+
+        Returns:
+            Whether the store is empty.
+        """
+        with self._changed:
+            self._hurry(deadline)
+            while self._store or self._sending:
+                left = deadline - self._clock()
+                hopeless = self._backoff.hopeless(deadline) and not self._sending
+                if left <= 0 or hopeless or self._stopped:
+                    return False
+                self._changed.wait(left)
+            return True
+
+    def drain_spool(self, deadline: float) -> None:
+        """Send what is on disk until it is empty, the backend fails, or `deadline` comes."""
+        if self._spooling is None:
+            return
+        with self._changed:
+            self._tried = False
+            self._hurry(deadline)
+            while not (self._tried or self._stopped or self._backoff.hopeless(deadline)):
+                left = deadline - self._clock()
+                if left <= 0:
+                    return
+                self._changed.wait(left)
+
+    def spill(self) -> None:
+        """Move what waits in memory to the disk, where there is one: the end is near."""
+        if self._spooling is None:
+            return
+        with self._changed:
+            waiting = list(self._store)
+            self._store.clear()
+        for held in waiting:
+            rest = self._spooling.keep("retry", held.renditions, self._clock() - held.born)
+            if rest:
+                with self._changed:
+                    self._store.append(_Held.of(rest, held.born))
+
+    def _hurry(self, deadline: float) -> None:
+        self._backoff.hurry(deadline)
+        self._look_at = 0.0
+        self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Send nothing any more, and forget the store (the gate has counted it)."""
+        with self._changed:
+            self._stopped = True
+            self._store.clear()
+            self._changed.notify_all()
+
+    # The thread.
+
+    def _work(self) -> None:
+        if self._spooling is not None:
+            self._spooling.open()
+        while True:
+            job = self._next()
+            if job is None:
+                break
+            try:
+                job()
+            except Exception:
+                # Isolation: this thread must outlive any batch. `Dispatch.run` has counted its spans.
+                _log.exception("%s: sending again failed", self._books.backend)
+            finally:
+                with self._changed:
+                    self._sending = False
+                    self._changed.notify_all()
+        if self._spooling is not None:
+            self._spooling.close()
+
+    def _next(self) -> Callable[[], None] | None:
+        """Wait until there is something to try; None when stopped."""
+        with self._changed:
+            while not self._stopped:
+                self._expire()
+                now, next_try = self._clock(), self._backoff.next_try
+                if self._store and now >= next_try:
+                    self._sending = True
+                    return partial(self._again, self._load())
+                look_at = max(next_try, self._look_at)
+                if self._spooling is not None and now >= look_at:
+                    self._look_at = now + _LOOK
+                    return partial(self._replay, self._spooling)
+                wakes = [] if self._spooling is None else [look_at]
+                if self._store:
+                    oldest = min(held.born for held in self._store)
+                    wakes.append(min(next_try, oldest + self._settings.max_age))
+                self._changed.wait(max(0.001, min(wakes) - now) if wakes else None)
+            return None
+
+    def _load(self) -> list[_Held]:
+        """The oldest of the store: one batch for a trial, else what fills a request. Under the lock."""
+        load = [self._store.popleft()]
+        spans, size = len(load[0].renditions), load[0].size
+        while self._store and not self._backoff.down:
+            spans += len(self._store[0].renditions)
+            size += self._store[0].size
+            if spans > self._batch_size or size > self._dispatch.join_bytes:
+                break
+            load.append(self._store.popleft())
+        return load
+
+    def _again(self, load: Sequence[_Held]) -> None:
+        """Send from the store."""
+        renditions = [one for held in load for one in held.renditions]
+        account = GateAccount(self._books, "retry")
+        undelivered = self._dispatch.run(account, renditions, self._clock() + self._batch_timeout)
+        rest = undelivered.renditions if undelivered is not None else []
+        with self._changed:
+            if not self._stopped:
+                open_ones = split([held.renditions for held in load], rest)
+                back = [_Held.of(mine, held.born) for held, mine in zip(load, open_ones, strict=True) if mine]
+                self._store.extendleft(reversed(back))
+            self._judge(undelivered)
+
+    def _replay(self, spooling: Spooling) -> None:
+        """Send from the disk."""
+        taken = spooling.take(self._batch_size, trial=self._backoff.down)
+        undelivered = None
+        if taken.parts:
+            account = SpoolAccount(self._books)
+            renditions = [one for part in taken.parts for one in part.renditions]
+            undelivered = self._dispatch.run(account, renditions, self._clock() + self._batch_timeout)
+            rest = undelivered.renditions if undelivered is not None else []
+            outcome = undelivered.outcome if undelivered is not None else None
+            open_ones = split([part.renditions for part in taken.parts], rest)
+            for part, mine in zip(taken.parts, open_ones, strict=True):
+                spooling.settle(part, mine, outcome, account.lost)
+        if undelivered is not None or not taken.parts:
+            spooling.rest()
+        with self._changed:
+            if taken.parts:
+                self._judge(undelivered)
+                self._look_at = 0.0
+                self._tried = self._tried or self._backoff.down
+            else:
+                wait = _LOOK if taken.due is None else min(taken.due, _LOOK)
+                # Not all processes at once, and not again and again for a batch that others let go of.
+                self._look_at = self._clock() + max(0.05, wait * random.uniform(0.8, 1))  # noqa: S311 - jitter
+                self._tried = True
+
+    def _judge(self, undelivered: Undelivered | None) -> None:
+        """What a try says of the backend. Under the lock."""
+        answered = undelivered is None or undelivered.progress
+        if answered and self._backoff.answered() and not self._gate.closed:
+            self._books.tell("back", "answers again", 0, logging.INFO)
+        if undelivered is not None:
+            outcome = undelivered.outcome
+            if not (undelivered.progress and outcome.status == TIME_OVER):
+                self._backoff.failed(outcome.delay, trial=True)
+
+    def _expire(self) -> None:
+        """Give up what has waited too long. Under the lock."""
+        limit = self._clock() - self._settings.max_age
+        old = [held for held in self._store if held.born <= limit]
+        if not old:
+            return
+        self._store = deque(held for held in self._store if held.born > limit)
+        count = sum(len(held.renditions) for held in old)
+        size = sum(held.size for held in old)
+        self._gate.settle("retry", count, size, partial(self._ledger.lost, "too_old", count))
+        message = f"{count} spans waited longer than {self._settings.max_age} to be sent again: lost"
+        self._ledger.noted(message)
+        self._books.tell("too_old", message, count)
+        if not self._store:
+            self._changed.notify_all()

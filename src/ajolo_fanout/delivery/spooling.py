@@ -1,0 +1,321 @@
+"""How one backend's delivery uses its spool: what is kept there, written ahead, and sent from it again.
+
+Whatever goes wrong with the disk costs the spool and never the program: what it refuses stays where it was,
+and the disk is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import attrs
+from google.protobuf.message import DecodeError
+
+from ajolo_fanout.delivery.books import Books
+from ajolo_fanout.delivery.gate import Place
+from ajolo_fanout.delivery.outcome import Outcome
+from ajolo_fanout.delivery.spool import Spool, Tally, Ticket, renditions_of
+from ajolo_fanout.health.fates import Reason
+from ajolo_fanout.otlp.rendition import Rendition
+from ajolo_fanout.otlp.request import requests
+from ajolo_fanout.plan.model import SpoolPlan
+
+__all__ = ["Part", "Spooling", "Taken", "open_spool", "split"]
+
+_size_of = operator.attrgetter("size")
+
+_REST = 10.0
+"""Seconds for which a spool that failed isn't written to: a lock that hangs takes its patience only once."""
+
+_MEND = 30.0
+_LONGEST_MEND = 300.0
+"""Seconds until a batch that was refused is tried again: the first, twice, three times, up to the second.
+Other batches go first meanwhile: a wrong key is refused with all of them, a prompt that a firewall dislikes
+only with this one."""
+
+
+@attrs.frozen(eq=False)
+class Part:
+    """Some spans of a batch, and where they stand on disk.
+
+    Attributes:
+        renditions: The spans.
+        ticket: The right to send them, where they are in the spool.
+    """
+
+    renditions: Sequence[Rendition]
+    ticket: Ticket | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the renditions, as the gate counts them."""
+        return sum(map(_size_of, self.renditions))
+
+
+@attrs.frozen
+class Taken:
+    """What the spool has to be sent now.
+
+    Attributes:
+        parts: Each with its ticket.
+        due: Seconds until there may be more; None when nothing waits.
+    """
+
+    parts: tuple[Part, ...] = ()
+    due: float | None = None
+
+
+def split(groups: Sequence[Sequence[Rendition]], rest: Sequence[Rendition]) -> list[list[Rendition]]:
+    """What of each group is in `rest`. The same rendition may stand in several groups, or twice in one."""
+    left = Counter(map(id, rest))
+    found: list[list[Rendition]] = []
+    for group in groups:
+        mine = []
+        for one in group:
+            if left[id(one)]:
+                left[id(one)] -= 1
+                mine.append(one)
+        found.append(mine)
+    return found
+
+
+def open_spool(plan: SpoolPlan, backend: str, max_age: float, books: Books) -> Spool:
+    """The spool of a backend; touches no disk yet."""
+    return Spool(plan.settings, plan.service, backend, max_age=max_age, tell=partial(_tell, books))
+
+
+def _tell(books: Books, cause: str, message: str, n: int) -> None:
+    books.ledger.noted(message)
+    books.tell(cause, message, n)
+
+
+class Spooling:
+    """One backend's side of its spool. Safe for threads; never raises.
+
+    Attributes:
+        always: Whether batches are written before their first send.
+        ending: Whether a shutdown is under way: whatever it has given up must not be left on disk.
+        spans: How many spans are in it, as far as this process knows.
+        bytes: Bytes of their batches on disk.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        spool: Spool,
+        *,
+        always: bool,
+        join_bytes: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is touched yet.
+
+        Args:
+            books: Where the fates of what leaves memory are written.
+            spool: The spool.
+            always: `spool = "always"`.
+            join_bytes: The largest request that spans are joined to now.
+            clock: A monotonic clock.
+        """
+        self.always = always
+        self._books = books
+        self._spool = spool
+        self._join_bytes = join_bytes
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """In a forked child: what is known is the parent's."""
+        self.ending = False
+        self.spans = 0
+        self.bytes = 0
+        self.refused: Reason | None = None
+        """Why the last batch wasn't taken; None while it takes them."""
+        self._trouble = ""
+        self._rests_until = 0.0
+
+    def open(self) -> None:
+        """Make folder and database, and say why not."""
+        message = self._spool.problem()
+        if message:
+            self._failed("error", f"the spool can't be used: {message}", 0)
+        else:
+            self.rest()
+
+    # What leaves memory for the disk.
+
+    def keep(self, place: Place, renditions: Sequence[Rendition], age: float = 0.0) -> list[Rendition]:
+        """Move spans from the gate's `place` to the disk, which is their fate.
+
+        Args:
+            place: Where they are.
+            renditions: The spans.
+            age: Seconds since they were batched.
+
+        Returns:
+            Those that are still in `place`, because the spool can't take them.
+        """
+        ledger, gate, rest = self._books.ledger, self._books.gate, list[Rendition]()
+        if gate.closed:
+            return list(renditions)
+        for part in self._write(renditions, age, hold=self.ending):
+            count, ticket = len(part.renditions), part.ticket
+            if ticket is _REFUSED:
+                rest += part.renditions
+            elif not gate.settle(place, count, part.size, partial(ledger.spooled, count)):
+                self._take_back(ticket)
+            elif ticket is not None:
+                self._spool.release(ticket)
+        return rest
+
+    def write_ahead(self, renditions: Sequence[Rendition]) -> list[Part]:
+        """Write spans of the queue before they are sent; those without a ticket aren't on disk."""
+        made = []
+        for part in self._write(renditions, 0.0, hold=True):
+            ticket: Ticket | None = None if part.ticket is _REFUSED else part.ticket
+            if ticket is not None and not self._books.gate.written_ahead(len(part.renditions), part.size):
+                self._take_back(ticket)
+                ticket = None
+            made.append(attrs.evolve(part, ticket=ticket))
+        return made
+
+    def _take_back(self, ticket: Ticket | None) -> None:
+        """The deadline of the shutdown came first: these spans were counted as lost."""
+        if ticket is not None:
+            self._spool.done(ticket)
+
+    def _write(self, renditions: Sequence[Rendition], age: float, *, hold: bool) -> list[Part]:
+        parts = []
+        created = time.time() - age
+        for request in requests(renditions, self._join_bytes()):
+            spans = request.renditions
+            parts.append(Part(spans, self._put(request.body, len(spans), created, hold=hold)))
+        return parts
+
+    def _put(self, body: bytes, count: int, created: float, *, hold: bool) -> Ticket | None:
+        """The ticket of what was written (None where it isn't held), or `_REFUSED`."""
+        if self._clock() < self._rests_until:
+            return _REFUSED
+        put = self._spool.put(body, count, created, hold=hold)
+        if put.dropped:
+            message = f"the spool is full: {put.dropped.spans} spans that had waited longest were given up"
+            _tell(self._books, "spool_full", message, put.dropped.spans)
+            self._less(put.dropped)
+        if not put.stored:
+            self._failed(put.reason or "error", f"the spool takes no more: {put.message}", count)
+            return _REFUSED
+        self.refused, self._trouble = None, ""
+        self.spans += count
+        self.bytes += len(body)
+        return put.ticket
+
+    def _failed(self, reason: Reason, message: str, count: int) -> None:
+        self.refused = reason
+        self._rests_until = self._clock() + (_REST if reason == "error" else 0.0)
+        if message != self._trouble:  # once: what the backend says matters, too
+            self._books.ledger.noted(message)
+            self._trouble = message
+        self._books.tell(f"spool {reason}", message, count)
+
+    # What is sent from the disk.
+
+    def take(self, max_spans: int, *, trial: bool) -> Taken:
+        """Lease what fills one request, or a single batch for a trial."""
+        parts: list[Part] = []
+        spans = size = 0
+        max_bytes = self._join_bytes()
+        while spans < max_spans and size < max_bytes and not (trial and parts):
+            lease = self._spool.lease()
+            self._given_up(lease.too_old, "too_old", "waited too long in the spool")
+            if lease.message:
+                self._failed("error", f"the spool can't be read: {lease.message}", 0)
+                return Taken(tuple(parts), _REST)
+            for batch in lease.batches:
+                part = self._part(batch.ticket, batch.body)
+                if part is not None:
+                    parts.append(part)
+                    spans += len(part.renditions)
+                    size += len(batch.body)
+            if not lease.batches and not lease.damaged:
+                return Taken(tuple(parts), lease.due)
+        return Taken(tuple(parts), 0.0)
+
+    def _part(self, ticket: Ticket, body: bytes) -> Part | None:
+        try:
+            return Part(renditions_of(body), ticket)
+        except DecodeError:
+            self._spool.discard(ticket, "error")
+            message = f"a spooled batch of {ticket.spans} spans can't be read: given up"
+            _tell(self._books, "spool_unreadable", message, ticket.spans)
+            return None
+
+    def _given_up(self, what: Tally, reason: str, why: str) -> None:
+        if what:
+            _tell(self._books, f"spool {reason}", f"{what.spans} spans {why}: given up", what.spans)
+
+    def settle(
+        self,
+        part: Part,
+        rest: Sequence[Rendition],
+        outcome: Outcome | None,
+        lost: Mapping[int, Reason],
+    ) -> None:
+        """Write down what became of a part with a ticket.
+
+        Args:
+            part: What was sent.
+            rest: Of its spans those that are to be sent again.
+            outcome: Why.
+            lost: The reasons for those that were lost, by the `id()` of each.
+        """
+        ticket = part.ticket
+        assert ticket is not None
+        if rest and len(rest) < len(part.renditions) and self._put_rest(rest, ticket):
+            rest = ()
+        if rest:
+            # Also where only some of them are open, and the disk takes no more: twice is better than never.
+            self._spool.release(ticket, _not_before(ticket, outcome))
+            return
+        reasons = {lost.get(id(one)) for one in part.renditions}
+        reason = reasons.pop() if len(reasons) == 1 else None
+        answer = self._spool.done(ticket) if reason is None else self._spool.discard(ticket, reason)
+        if answer:
+            self.spans = max(0, self.spans - ticket.spans)
+
+    def _put_rest(self, rest: Sequence[Rendition], ticket: Ticket) -> bool:
+        age = time.time() - ticket.created
+        return all(part.ticket is not _REFUSED for part in self._write(rest, age, hold=False))
+
+    # Else.
+
+    def rest(self) -> None:
+        """Nothing is to be done for a while: look what is in it, and close the file."""
+        fill = self._spool.fill()
+        if not fill.message:
+            self.spans, self.bytes = fill.held.spans, fill.held.bytes
+        self._spool.rest()
+
+    def _less(self, gone: Tally) -> None:
+        self.spans = max(0, self.spans - gone.spans)
+        self.bytes = max(0, self.bytes - gone.bytes)
+
+    def close(self) -> None:
+        """Let go of what this process holds: others may send it."""
+        self._spool.close()
+
+
+_REFUSED = Ticket("", "", 0, 0.0)
+"""Stands for the ticket of what is not on disk."""
+
+
+def _not_before(ticket: Ticket, outcome: Outcome | None) -> float:
+    """When a batch may be tried again by anybody, in seconds since the epoch."""
+    if outcome is None:
+        return 0.0
+    if outcome.mendable:
+        return time.time() + min(_LONGEST_MEND, _MEND * ticket.attempts)
+    return time.time() + outcome.delay if outcome.delay else 0.0

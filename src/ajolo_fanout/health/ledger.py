@@ -1,0 +1,212 @@
+"""The ledger of one backend: what became of its spans, and the state that it is in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from ajolo_fanout.health.fates import LEGAL_MOVES, REASONS, Counts, State
+from ajolo_fanout.health.report import BackendHealth, BackendReport
+
+__all__ = ["Counts", "Ledger"]
+
+
+class Ledger:
+    """Counts one backend's spans and follows its state. Thread-safe; one short lock a call.
+
+    Every method takes how many spans it is about, so that a caller that has a chunk of them asks once. `seen`
+    comes before any fate, so `pending` is never negative.
+    """
+
+    def __init__(self, backend: str, *, now: Callable[[], float] = time.time) -> None:
+        """A ledger at zero, in state `starting`.
+
+        Args:
+            backend: The backend's name in the file.
+            now: Seconds since the epoch, for `last_success` and the time of `last_error`.
+        """
+        self.backend = backend
+        self._now = now
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from zero: in a forked child, where the parent's counts are the parent's."""
+        self._lock = (
+            threading.Lock()
+        )  # a new one: a thread of the parent may have held the old one at the fork
+        self._n = dict.fromkeys(_COUNTERS, 0)
+        self._lost = dict.fromkeys(REASONS, 0)
+        self._reported = Counts()
+        self._state: State = "starting"
+        self._last_success: float | None = None
+        self._last_error = ""
+        self._last_error_at: float | None = None
+        self._error_reported = True
+
+    # Fates. Each span seen gets exactly one.
+
+    def seen(self, n: int = 1) -> None:
+        """The backend's pipeline was asked about `n` spans."""
+        self._add("seen", n)
+
+    def filtered(self, n: int = 1) -> None:
+        """`n` spans aren't selected."""
+        self._add("filtered", n)
+
+    def sampled_out(self, n: int = 1) -> None:
+        """`n` spans are outside the sample."""
+        self._add("sampled_out", n)
+
+    def delivered(self, n: int = 1) -> None:
+        """The backend said that it took `n` spans."""
+        self._add("delivered", n)
+
+    def handed_over(self, n: int = 1) -> None:
+        """A stock exporter took `n` spans."""
+        self._add("handed_over", n)
+
+    def spooled(self, n: int = 1) -> None:
+        """`n` spans are left to the spool."""
+        self._add("spooled", n)
+
+    def lost(self, reason: str, n: int = 1) -> None:
+        """`n` spans are lost.
+
+        Args:
+            reason: One of `REASONS`.
+            n: How many.
+
+        Raises:
+            KeyError: when `reason` is none of them; a slip of ours, which a test would find.
+        """
+        with self._lock:
+            self._lost[reason] += n
+
+    # What is no fate.
+
+    def redacted(self, n: int = 1) -> None:
+        """Redaction removed `n` values."""
+        self._add("redacted", n)
+
+    def repaired(self, n: int = 1) -> None:
+        """`n` values were repaired to be encoded."""
+        self._add("repaired", n)
+
+    def sent(self, requests: int = 1, bytes: int = 0) -> None:  # noqa: A002 - it is what is counted
+        """`requests` requests left, with `bytes` bytes of body before compression."""
+        with self._lock:
+            self._n["requests"] += requests
+            self._n["bytes"] += bytes
+
+    def replayed(self, n: int = 1) -> None:
+        """`n` spans left the spool."""
+        self._add("replayed", n)
+
+    def never_recorded(self, n: int = 1) -> None:
+        """The provider's sampler left out `n` spans, which nobody will ever see."""
+        self._add("never_recorded", n)
+
+    # States.
+
+    def succeeded(self) -> None:
+        """A request was taken."""
+        with self._lock:
+            self._last_success = self._now()
+            self._move("ok")
+
+    def retrying(self, message: str) -> None:
+        """A request failed in a way that time may mend."""
+        with self._lock:
+            self._note(message)
+            self._move("retrying")
+
+    def failed(self, message: str) -> None:
+        """A request was refused."""
+        with self._lock:
+            self._note(message)
+            self._move("failing")
+
+    def noted(self, message: str) -> None:
+        """Something went wrong that doesn't change the state (a part of a batch was refused)."""
+        with self._lock:
+            self._note(message)
+
+    def stopped(self) -> None:
+        """The backend is shut down; nothing moves it any more."""
+        with self._lock:
+            self._move("stopped")
+
+    # Reading.
+
+    @property
+    def state(self) -> State:
+        """The state now."""
+        return self._state
+
+    def counts(self) -> Counts:
+        """The counters at this moment, consistent with one another."""
+        with self._lock:
+            return self._counts()
+
+    def report(self) -> BackendReport:
+        """What happened since the last call of this method (for `flush()` and `shutdown()`)."""
+        with self._lock:
+            now = self._counts()
+            since = now - self._reported
+            self._reported = now
+            error = "" if self._error_reported else self._last_error
+            self._error_reported = True
+        return BackendReport(
+            delivered=since.delivered,
+            handed_over=since.handed_over,
+            spooled=since.spooled,
+            lost=since.lost,
+            pending=now.pending,
+            error=error,
+        )
+
+    def health(self) -> BackendHealth:
+        """State, last success, last error and all counters."""
+        with self._lock:
+            return BackendHealth(
+                name=self.backend,
+                state=self._state,
+                counts=self._counts(),
+                last_success=self._last_success,
+                last_error=self._last_error,
+                last_error_at=self._last_error_at,
+            )
+
+    def _add(self, counter: str, n: int) -> None:
+        with self._lock:
+            self._n[counter] += n
+
+    def _counts(self) -> Counts:
+        return Counts(lost={reason: n for reason, n in self._lost.items() if n}, **self._n)
+
+    def _note(self, message: str) -> None:
+        self._last_error = message
+        self._last_error_at = self._now()
+        self._error_reported = False
+
+    def _move(self, state: State) -> None:
+        # An illegal move (an answer that comes in after the shutdown) leaves the state as it is.
+        if state in LEGAL_MOVES[self._state]:
+            self._state = state
+
+
+_COUNTERS = (
+    "seen",
+    "filtered",
+    "sampled_out",
+    "delivered",
+    "handed_over",
+    "spooled",
+    "redacted",
+    "repaired",
+    "requests",
+    "bytes",
+    "replayed",
+    "never_recorded",
+)

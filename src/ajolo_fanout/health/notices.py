@@ -1,0 +1,122 @@
+"""What is said once, because nobody would notice otherwise: a backend that gets nothing, spans that are cut."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+import attrs
+from opentelemetry.sdk.trace import ReadableSpan
+
+from ajolo_fanout.values import Origin
+
+__all__ = ["FIRST", "CutSpans", "Reach"]
+
+_log = logging.getLogger("ajolo_fanout.health")
+
+FIRST = 1_000
+"""A backend that gets none of so many spans is most likely not meant to."""
+
+_WORDS = {"filtered": "not selected", "sampled_out": "outside its sampling"}
+
+
+@attrs.define(eq=False)
+class Reach:
+    """Whether anything reaches one backend. It belongs to the router's thread.
+
+    Attributes:
+        backend: The backend's name.
+        over: Whether that is known: it got something, or it was said that it gets nothing.
+    """
+
+    backend: str
+    over: bool = False
+    _left_out: int = 0
+    _why: Counter[tuple[str, Origin | None]] = attrs.field(factory=Counter)
+
+    def got(self) -> None:
+        """The backend got a span."""
+        if not self.over:
+            self._end()
+
+    def left_out(self, fate: str, origin: Origin | None = None) -> None:
+        """A span was left out.
+
+        Args:
+            fate: `"filtered"` or `"sampled_out"`.
+            origin: Where the rule stands that decided; None where that isn't known, or it was code.
+        """
+        if self.over:
+            return
+        self._why[fate, origin] += 1
+        self._left_out += 1
+        if self._left_out >= FIRST:
+            self._tell()
+
+    def reset(self) -> None:
+        """In a forked child, whose counts start from zero."""
+        self._left_out = 0
+        self._why.clear()
+
+    def _tell(self) -> None:
+        [((fate, origin), most)] = self._why.most_common(1)
+        rule = (
+            "by a rule about whole traces, or in the code" if origin is None else f"by the rule at {origin}"
+        )
+        _log.warning(
+            "%s: got none of its first %d spans; %d of them are %s %s",
+            self.backend,
+            self._left_out,
+            most,
+            _WORDS.get(fate, fate),
+            rule,
+        )
+        self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        self._why.clear()
+
+
+class CutSpans:
+    """Looks for the first span that met the limits of its provider. It belongs to the router's thread."""
+
+    def __init__(self, *, ours: bool) -> None:
+        """Nothing seen yet.
+
+        Args:
+            ours: Whether the provider has the file's limits, and not somebody else's.
+        """
+        self._ours = ours
+
+    def __call__(self, span: ReadableSpan) -> bool:
+        """Look at `span`; whether it was cut, which is said, so that no other need be looked at."""
+        try:
+            cut = [
+                f"{number} {what}"
+                for number, what in (
+                    (span.dropped_attributes, "attributes"),
+                    (span.dropped_events, "events"),
+                    (span.dropped_links, "links"),
+                )
+                if number
+            ]
+            if not cut:
+                return False
+            scope = span.instrumentation_scope
+        except (
+            Exception
+        ):  # made by hand, without what every span has: whoever encodes it will say so, and count
+            return False
+        mend = (
+            "raise attribute_count_limit, event_count_limit or link_count_limit under [limits]"
+            if self._ours
+            else "the provider was there before, and its own limits hold"
+        )
+        _log.warning(
+            "a span%s met the limits of its provider and lost %s, the oldest first; %s. This is said once",
+            "" if scope is None else f" of {scope.name}",
+            ", ".join(cut),
+            mend,
+        )
+        return True

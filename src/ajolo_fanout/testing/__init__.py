@@ -1,0 +1,59 @@
+"""For tests of programs and of their `tracing.toml`: servers, fakes, recordings, a file's own plan at work.
+
+Imports no pytest; the fixtures (`otlp_server`, `otlp_grpc_server`, `fanout_tls`, `fanout_harness`) are a
+plugin that pytest finds by itself. Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ajolo_fanout.testing.fakes import FakeBackend
+    from ajolo_fanout.testing.harness import Harness, fanout
+    from ajolo_fanout.testing.otlp_json import read_spans
+    from ajolo_fanout.testing.recorded import recorded_runs, recorded_spans
+    from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
+    from ajolo_fanout.testing.tls import Tls, make_tls
+
+__all__ = [
+    "Answer",
+    "FakeBackend",
+    "Harness",
+    "OtlpServer",
+    "ReceivedRequest",
+    "Tls",
+    "fanout",
+    "make_tls",
+    "read_spans",
+    "recorded_runs",
+    "recorded_spans",
+    "wait_for",
+]
+
+_HOMES = {
+    "FakeBackend": "fakes",
+    "Harness": "harness",
+    "fanout": "harness",
+    "read_spans": "otlp_json",
+    "recorded_runs": "recorded",
+    "recorded_spans": "recorded",
+    "Answer": "server",
+    "OtlpServer": "server",
+    "ReceivedRequest": "server",
+    "wait_for": "server",
+    "Tls": "tls",
+    "make_tls": "tls",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,253 @@
+"""What is to be sent again waits in bounded memory, is sent when the backend is back, and nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.delivery.hostile import Hostile, close_after_one, refused
+from tests.delivery.support import PROTOCOLS, Rig, backend, rendition, retry, rigged
+
+from ajolo_fanout.delivery.spooling import split
+from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
+from ajolo_fanout.values import Duration
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_was_refused_for_a_time_arrives_once_the_backend_is_back(protocol: str) -> None:
+    with (
+        OtlpServer(protocol, answer=[Answer(status=503)] * 2) as server,
+        rigged(backend(server.endpoint, protocol)) as rig,
+    ):
+        rig.offer(20)
+        assert rig.flush(10), rig.ledger.health()
+        assert rig.counts.delivered == 20
+        assert rig.ledger.state == "ok"
+        assert sorted(span.name for span in server.spans) == sorted({span.name for span in server.spans})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_outage_loses_nothing_and_a_restarted_server_gets_everything(protocol: str) -> None:
+    with OtlpServer(protocol) as first:
+        port, url = first.port, first.endpoint
+        rigs = rigged(backend(url, protocol))
+        rig = rigs.__enter__()
+        rig.offer(50)
+        assert rig.flush()
+    try:
+        for _ in range(10):
+            rig.offer(50)
+            # Batches of their own: the queue is empty before the next are offered.
+            wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+        assert rig.counts.lost_total == 0
+        with OtlpServer(protocol, port=port) as second:
+            assert rig.flush(15), rig.ledger.health()
+            assert rig.counts.delivered == 550
+            names = [span.name for span in second.spans]
+            assert len(names) == len(set(names)) == 500
+    finally:
+        rigs.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("outage", [3, pytest.param(30, marks=[pytest.mark.long, pytest.mark.timeout(180)])])
+def test_an_outage_under_load_loses_nothing(protocol: str, outage: float) -> None:
+    """200 spans/s; the server is killed and restarted; what arrived twice is counted by its span id."""
+    taken: list[str] = []
+    stop = threading.Event()
+
+    def load(rig: Rig) -> None:
+        while not stop.wait(0.05):
+            rig.offer(10)
+
+    with OtlpServer(protocol) as first:
+        port, url = first.port, first.endpoint
+        rig = Rig(backend(url, protocol))
+        thread = threading.Thread(target=load, args=(rig,))
+        thread.start()
+        first.wait_for_spans(50)
+    taken += [span.span_id for span in first.spans]
+    try:
+        assert not stop.wait(outage), "the outage lasts its time"
+        with OtlpServer(protocol, port=port) as second:
+            second.wait_for_spans(50, 20 + outage)
+            stop.set()
+            thread.join()
+            assert rig.shutdown(20), rig.ledger.health()
+            taken += [span.span_id for span in second.spans]
+    finally:
+        stop.set()
+        rig.shutdown(0)
+    counts = rig.counts
+    assert counts.lost_total == 0
+    assert counts.delivered == counts.seen == len(set(taken))
+    # At most what was in flight when the server died: it had taken that, and could not say so.
+    assert len(taken) - len(set(taken)) <= 100
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_obeyed_by_the_whole_backend(form: str) -> None:
+    """Other batches wait, too, and none asks before the time is over."""
+    first = Answer(status=429, retry_after=2)
+    if form == "date":
+        first = Answer(status=429, headers={"Retry-After": formatdate(time.time() + 3, usegmt=True)})
+    with OtlpServer(answer=[first]) as server, rigged(backend(server.endpoint)) as rig:
+        rig.offer(5)
+        [request] = server.wait_for_requests(1)
+        wait_for(lambda: rig.outlet.health().retry_spans == 5, 5, "the retry store")
+        for _ in range(3):
+            rig.offer(5)
+        assert rig.flush(8), rig.ledger.health()
+        assert rig.counts.delivered == 20
+        assert server.requests[1].at - request.at >= 1.9
+
+
+def test_retry_info_is_obeyed() -> None:
+    with (
+        OtlpServer("grpc", answer=[Answer(code="RESOURCE_EXHAUSTED", retry_after=1.5)]) as server,
+        rigged(backend(server.endpoint, "grpc")) as rig,
+    ):
+        rig.offer(5)
+        assert rig.flush(8), rig.ledger.health()
+        assert server.requests[1].at - server.requests[0].at >= 1.5
+
+
+def test_while_a_backend_is_down_there_is_one_trial_request_at_a_time() -> None:
+    """Fifty batches wait; the backend sees single trials, then all of them quickly."""
+    lock, now, most = threading.Lock(), [0], [0]
+    down = threading.Event()
+    down.set()
+
+    def answer(request: ReceivedRequest) -> Answer:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.02)  # part of the fake: a request takes a moment, so that two would overlap
+        with lock:
+            now[0] -= 1
+        return Answer(status=503) if down.is_set() else Answer()
+
+    with (
+        OtlpServer(answer=answer) as server,
+        rigged(backend(server.endpoint, batch={"max_export_batch_size": 10})) as rig,
+    ):
+        rig.offer(10)
+        wait_for(lambda: rig.outlet.health().retry_spans, 5, "the retry store")
+        rig.offer(490)
+        wait_for(lambda: rig.outlet.health().retry_spans == 500, 5, "all in the retry store")
+        asked = len(server.requests)
+        assert asked < 10, "what waits isn't tried"
+        server.wait_for_requests(asked + 1, 10)
+        assert most == [1]
+        down.clear()
+        started = time.monotonic()
+        assert rig.flush(10), rig.ledger.health()
+        assert time.monotonic() - started < 5
+        assert rig.counts.delivered == 500
+
+
+def test_many_small_batches_are_joined_to_full_requests_when_they_drain() -> None:
+    """An outage of a quiet program: its batches of five needn't be as many requests."""
+    batch = {"max_export_batch_size": 50}
+    with OtlpServer(answer=Answer(status=503)) as server:
+        with rigged(backend(server.endpoint, batch=batch)) as rig:
+            for _ in range(40):
+                rig.offer(5)
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "a batch of its own")
+            asked = len(server.requests)
+            server.answer = None
+            assert rig.flush(10)
+            assert rig.counts.delivered == 200
+        sizes = [len(request.spans()) for request in server.requests[asked:]]
+        # The trial, and perhaps one more that was under way; then full ones.
+        assert len(sizes) <= 7, sizes
+        assert max(sizes) == 50
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=5), st.data())
+def test_what_is_joined_and_fails_goes_back_to_its_own_batch(groups: list[list[int]], data: Any) -> None:
+    """With its own age; the same rendition may stand in several batches, and twice in one."""
+    known = [rendition() for _ in range(10)]
+    batches = [[known[number] for number in group] for group in groups]
+    everything = [one for batch in batches for one in batch]
+    kept = data.draw(st.lists(st.booleans(), min_size=len(everything), max_size=len(everything)))
+    rest = [one for one, keep in zip(everything, kept, strict=True) if keep]
+    found = split(batches, rest)
+    assert Counter(map(id, rest)) == Counter(id(one) for batch in found for one in batch)
+    for batch, mine in zip(batches, found, strict=True):
+        assert not Counter(map(id, mine)) - Counter(map(id, batch))
+
+
+def test_the_store_is_bounded_and_says_what_it_lost() -> None:
+    with refused() as url, rigged(backend(url), retry=retry(max_bytes=20_000)) as rig:
+        for _ in range(6):
+            rig.offer(5, 1000)
+            wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+        health = rig.outlet.health()
+        assert health.retry_bytes <= 20_000
+        assert rig.counts.lost["retry_full"] + health.retry_spans == 30
+        assert rig.counts.pending == health.retry_spans
+
+
+def test_what_waits_too_long_is_given_up_and_counted() -> None:
+    with refused() as url, rigged(backend(url), retry=retry(max_age=0.3)) as rig:
+        rig.offer(5)
+        wait_for(lambda: rig.counts.lost.get("too_old") == 5, 5, "the loss")
+        assert rig.outlet.health().retry_spans == 0
+        assert rig.counts.pending == 0
+
+
+def test_the_export_timeout_bounds_all_requests_of_a_batch_and_loses_none() -> None:
+    """Ten requests of 0.2 s in a batch that may take 0.5 s: the rest goes on from the retry store."""
+    batch = {"export_timeout": Duration(0.5)}
+    with (
+        OtlpServer(answer=Answer(delay=0.2)) as server,
+        rigged(backend(server.endpoint, max_request_bytes=12_000, batch=batch)) as rig,
+    ):
+        rig.offer(10, 10_000)
+        wait_for(lambda: rig.outlet.health().retry_spans > 0, 5, "the rest in the retry store")
+        assert rig.flush(10)
+        assert rig.counts.delivered == len(server.spans) == 10
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_failure() -> None:
+    with Hostile(close_after_one) as server, rigged(backend(server.url)) as rig:
+        for _ in range(4):
+            rig.offer(1)
+            assert rig.flush()
+        assert rig.counts.delivered == 4
+        assert rig.ledger.health().last_error == ""
+
+
+def test_a_server_that_says_come_back_at_once_is_not_hammered() -> None:
+    """`Retry-After: 0` with every answer: our own backoff stands."""
+    with (
+        OtlpServer(answer=Answer(status=503, retry_after=0)) as server,
+        rigged(backend(server.endpoint)) as rig,
+    ):
+        rig.offer(1)
+        server.wait_for_requests(2, 10)
+        started = len(server.requests)
+        with pytest.raises(TimeoutError):
+            server.wait_for_requests(started + 20, 1)
+
+
+def test_a_rejection_of_what_was_retried_is_final() -> None:
+    with (
+        OtlpServer(answer=[Answer(status=503), Answer(status=400)]) as server,
+        rigged(backend(server.endpoint)) as rig,
+    ):
+        rig.offer(3)
+        assert rig.flush(5)
+        assert dict(rig.counts.lost) == {"rejected": 3}
+        assert rig.ledger.state == "failing"
+        rig.offer(3)
+        assert rig.flush(5)
+        assert rig.counts.delivered == 3
+        assert rig.ledger.state == "ok"

@@ -1,0 +1,465 @@
+"""What a backend can't take is kept on disk, sent when it can, and counted for what it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
+from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from tests.delivery.hostile import Hostile, hang_on_answer, refused
+from tests.delivery.support import KEY, PROTOCOLS, Rig, backend, rendition, retry, rigged, spooled
+
+from ajolo_fanout.config.document import parse
+from ajolo_fanout.delivery.outlet import shutdown_all
+from ajolo_fanout.delivery.spool import survey
+from ajolo_fanout.fanout import Fanout
+from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
+from ajolo_fanout.values import Duration, Secret, Size
+
+MODES = ("on_failure", "always")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def on_disk(folder: Path) -> int:
+    """Spans in the spool."""
+    found = survey(folder)
+    assert not found.message, found.message
+    return sum(one.fill.held.spans for one in found.listings)
+
+
+def adds_up(rig: Rig) -> bool:
+    counts = rig.counts
+    others = counts.delivered + counts.spooled + counts.pending + counts.lost_total
+    return bool(counts.seen == others and counts.pending >= 0)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("mode", MODES)
+def test_an_outage_is_spooled_and_the_next_program_sends_it_without_a_span_of_its_own(
+    protocol: str, mode: str, folder: Path
+) -> None:
+    with OtlpServer(protocol) as server:
+        port, url = server.port, server.endpoint
+    with rigged(spooled(backend(url, protocol), folder, mode)) as rig:
+        for _ in range(3):
+            rig.offer(50)
+            assert rig.flush(), "the disk has it: nothing is pending"
+        assert rig.shutdown()
+        assert (rig.counts.spooled, rig.counts.lost_total, rig.counts.pending) == (150, 0, 0)
+    assert on_disk(folder) == 150
+    with (
+        OtlpServer(protocol, port=port) as server,
+        rigged(spooled(backend(url, protocol), folder, mode)) as rig,
+    ):
+        names = [span.name for span in server.wait_for_spans(150)]
+        assert len(names) == len(set(names)) == 150
+        wait_for(lambda: rig.counts.replayed == 150, 5, "the count")
+        wait_for(lambda: on_disk(folder) == 0, 5, "the empty spool")
+        assert rig.counts.seen == 0
+        assert rig.ledger.state == "ok"
+        assert len(server.requests) <= 2, "one trial; then what waits is joined to full requests"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_program_sends_it_once_the_backend_is_back(mode: str, folder: Path) -> None:
+    with (
+        OtlpServer(answer=[Answer(status=503)] * 2) as server,
+        rigged(spooled(backend(server.endpoint), folder, mode)) as rig,
+    ):
+        rig.offer(20)
+        wait_for(lambda: rig.counts.spooled == 20, 5, "the spool")
+        server.wait_for_spans(20)
+        wait_for(lambda: rig.counts.replayed == 20, 5, "the count")
+        rig.offer(5)
+        assert rig.flush()
+        assert (rig.counts.delivered, rig.counts.spooled) == (5, 20)
+        assert adds_up(rig)
+        wait_for(lambda: on_disk(folder) == 0, 5, "the empty spool")
+
+
+def test_always_writes_before_the_first_send_and_takes_out_what_was_delivered(folder: Path) -> None:
+    seen_on_disk: list[int] = []
+
+    def answer(request: ReceivedRequest) -> Answer:
+        seen_on_disk.append(on_disk(folder))
+        return Answer()
+
+    with (
+        OtlpServer(answer=answer) as server,
+        rigged(spooled(backend(server.endpoint), folder, "always")) as rig,
+    ):
+        rig.offer(30)
+        assert rig.flush()
+        assert seen_on_disk == [30]
+        assert (rig.counts.delivered, rig.counts.spooled, rig.counts.replayed) == (30, 0, 0)
+        assert on_disk(folder) == 0
+
+
+def test_what_is_written_ahead_is_pending_until_its_first_send_is_decided(folder: Path) -> None:
+    with (
+        OtlpServer(answer=Answer(hang=True)) as server,
+        rigged(spooled(backend(server.endpoint, timeout=30), folder, "always")) as rig,
+    ):
+        rig.offer(10)
+        server.wait_for_requests(1)
+        assert on_disk(folder) == 10
+        assert (rig.counts.pending, rig.counts.spooled) == (10, 0)
+        assert rig.outlet.health().queued_spans == 10
+        server.release()
+        assert rig.flush()
+        assert rig.counts.delivered == 10
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_unsent_at_the_deadline_of_a_shutdown_goes_to_the_disk(
+    protocol: str, mode: str, folder: Path
+) -> None:
+    """A backend that hangs, 2,000 spans in the queue."""
+    with Hostile(hang_on_answer) as server:
+        with rigged(spooled(backend(server.url, protocol, timeout=60), folder, mode)) as rig:
+            rig.offer(2000, 200)
+            started = time.monotonic()
+            assert rig.shutdown(2), rig.ledger.health()
+            assert time.monotonic() - started < 2.5
+            assert (rig.counts.spooled, rig.counts.lost_total, rig.counts.pending) == (2000, 0, 0)
+        assert on_disk(folder) == 2000
+
+
+def test_several_that_hang_all_have_their_time_for_the_disk(folder: Path) -> None:
+    """Cut off side by side, not one after another."""
+    with Hostile(hang_on_answer) as server:
+        plans = [spooled(backend(server.url, name=f"b{n}", timeout=60), folder) for n in range(4)]
+        with rigged(*plans) as rigs:
+            for rig in rigs:
+                rig.offer(600)
+            started = time.monotonic()
+            assert shutdown_all([rig.outlet for rig in rigs], started + 2)
+            assert time.monotonic() - started < 2.5
+            assert [rig.counts.spooled for rig in rigs] == [600] * 4
+
+
+@pytest.mark.parametrize(
+    ("protocol", "answer"),
+    [
+        ("http/protobuf", Answer(status=401)),
+        ("http/protobuf", Answer(status=403)),
+        ("http/protobuf", Answer(status=404)),
+        ("grpc", Answer(status=401)),
+        ("grpc", Answer(status=403)),
+        ("grpc", Answer(status=404)),
+    ],
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_what_an_operator_can_mend_stays_in_the_spool(
+    protocol: str, answer: Answer, mode: str, folder: Path
+) -> None:
+    with OtlpServer(protocol, answer=answer) as server:
+        port = server.port
+        with rigged(spooled(backend(server.endpoint, protocol), folder, mode)) as rig:
+            rig.offer(10)
+            assert rig.flush()
+            wait_for(lambda: rig.counts.spooled == 10, 5, "the spool")
+            assert rig.ledger.state == "failing"
+            assert rig.counts.lost_total == 0
+            assert rig.shutdown()
+    assert on_disk(folder) == 10
+    with (
+        OtlpServer(protocol, port=port) as server,
+        rigged(spooled(backend(server.endpoint, protocol), folder, mode)) as rig,
+    ):
+        # Put off for half a minute, so that other batches go first; another batch finds the backend mended.
+        rig.offer(1)
+        assert rig.flush()
+        assert rig.counts.delivered == 1
+        assert on_disk(folder) in (0, 10)
+
+
+def test_a_key_that_is_mended_in_its_file_is_used_for_what_was_kept(folder: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("old")
+
+    def answer(request: ReceivedRequest) -> Answer:
+        return Answer(status=200 if request.headers["x-key"] == "new" else 403)
+
+    with OtlpServer(answer=answer) as server:
+        plan = spooled(backend(server.endpoint, headers={"x-key": Secret.from_file(key)}), folder)
+        with rigged(plan) as rig:
+            for _ in range(3):  # batches of their own
+                rig.offer(4)
+                assert rig.flush()
+            assert rig.counts.spooled == 12
+            key.write_text("new")
+            server.wait_for_spans(4)  # one that hadn't been tried yet
+
+
+def test_without_a_spool_the_same_is_lost() -> None:
+    with OtlpServer(answer=Answer(status=403)) as server, rigged(backend(server.endpoint)) as rig:
+        rig.offer(10)
+        assert rig.flush()
+        assert dict(rig.counts.lost) == {"rejected": 10}
+
+
+def test_one_batch_that_is_always_refused_doesn_t_keep_the_others_back(folder: Path) -> None:
+    """A firewall in front of the backend that dislikes a prompt answers 403 to that batch alone."""
+
+    def answer(request: ReceivedRequest) -> Answer:
+        return Answer(status=403 if b"DROP TABLE" in request.body else 200)
+
+    with OtlpServer(answer=answer) as server, rigged(spooled(backend(server.endpoint), folder)) as rig:
+        rig.ledger.seen()
+        rig.outlet.offer(rendition(name="DROP TABLE"))
+        wait_for(lambda: rig.counts.spooled == 1, 5, "the refused one")
+        for _ in range(3):
+            rig.offer(5)
+            rig.flush()
+        server.wait_for_spans(15)
+        wait_for(lambda: on_disk(folder) == 1, 5, "the others")
+
+
+def test_what_is_refused_for_good_is_given_up_from_the_spool_too(folder: Path) -> None:
+    script = [Answer(status=503), Answer(status=400, message="no such field")]
+    with OtlpServer(answer=script) as server, rigged(spooled(backend(server.endpoint), folder)) as rig:
+        rig.offer(10)
+        wait_for(lambda: on_disk(folder) == 0 and len(server.requests) == 2, 5, "the second answer")
+        counts = rig.counts
+        assert (counts.spooled, counts.replayed, counts.lost_total) == (10, 0, 0), "its fate was written"
+        assert "no such field" in rig.ledger.health().last_error
+        [listing] = survey(folder).listings
+        assert listing.fill.lost["rejected"].spans == 10
+
+
+def test_of_a_batch_that_is_taken_in_part_only_the_rest_is_kept(folder: Path) -> None:
+    """Three requests in a batch; the second finds the backend down."""
+    with OtlpServer(answer=[Answer(), Answer(status=503)]) as server:
+        plan = spooled(backend(server.endpoint, max_request_bytes=25_000), folder, "always")
+        with rigged(plan) as rig:
+            rig.offer(6, 10_000)
+            names = [span.name for span in server.wait_for_spans(6)]
+            assert len(set(names)) == len(names) == 6, "nothing twice"
+            wait_for(lambda: on_disk(folder) == 0, 5, "the empty spool")
+            assert rig.counts.delivered == 2
+            assert (rig.counts.spooled, rig.counts.replayed) == (4, 4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_disk_that_can_t_be_written_costs_the_spool_only(
+    mode: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write_text("a file where the folder should be")
+    script = [Answer(status=503)]
+    with OtlpServer(answer=script) as server, rigged(spooled(backend(server.endpoint), folder, mode)) as rig:
+        rig.offer(20)
+        assert rig.flush(10), rig.ledger.health()
+        assert (rig.counts.delivered, rig.counts.spooled, rig.counts.lost_total) == (20, 0, 0)
+        rig.offer(5)
+        assert rig.flush()
+        assert rig.counts.delivered == 25
+    told = [record.getMessage() for record in caplog.records if "spool" in record.getMessage()]
+    assert told
+    assert len(told) <= 2, told
+
+
+def test_a_spool_that_vanishes_while_it_is_used_costs_nothing_else(folder: Path) -> None:
+    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        shutil.rmtree(folder)
+        folder.write_text("gone")
+        rig.offer(5)
+        wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+        assert rig.outlet.health().retry_spans == 5, "in memory, as without a spool"
+        assert adds_up(rig)
+
+
+def test_a_full_spool_of_the_newest_kind_leaves_the_rest_in_memory_and_says_so(folder: Path) -> None:
+    with refused() as url:
+        plan = spooled(backend(url), folder, max_bytes=Size(65536), when_full="drop_newest")
+        with rigged(plan, retry=retry(max_bytes=150_000)) as rig:
+            for _ in range(12):
+                rig.ledger.seen(4)
+                rig.outlet.offer_all([rendition(name=os.urandom(6000).hex()) for _ in range(4)])
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+            counts, health = rig.counts, rig.outlet.health()
+            assert counts.spooled == on_disk(folder) > 0
+            assert counts.lost["spool_full"] > 0
+            assert health.retry_spans == counts.pending > 0
+            assert adds_up(rig)
+            assert "spool" in health.last_error
+
+
+def test_a_full_spool_of_the_oldest_kind_gives_up_what_has_waited_longest(folder: Path) -> None:
+    """Its fate was `spooled`: the ledger keeps it, the spool counts the loss, and the operator is told."""
+    with refused() as url:
+        plan = spooled(backend(url), folder, max_bytes=Size(65536))
+        with rigged(plan) as rig:
+            for _ in range(12):
+                rig.ledger.seen(4)
+                rig.outlet.offer_all([rendition(name=os.urandom(6000).hex()) for _ in range(4)])
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+            assert (rig.counts.spooled, rig.counts.lost_total) == (48, 0)
+            [listing] = survey(folder).listings
+            assert listing.fill.held.spans + listing.fill.lost["spool_full"].spans == 48
+            wait_for(lambda: "given up" in rig.ledger.health().last_error, 5, "the word")
+
+
+def test_what_is_too_old_is_given_up_from_the_disk(folder: Path) -> None:
+    with refused() as url, rigged(spooled(backend(url), folder, max_age=0.3)) as rig:
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        wait_for(lambda: on_disk(folder) == 0, 10, "the end of its time")
+        [listing] = survey(folder).listings
+        assert listing.fill.lost["too_old"].spans == 5
+
+
+def test_a_server_s_delay_is_obeyed_across_the_spool(folder: Path) -> None:
+    with (
+        OtlpServer(answer=[Answer(status=429, retry_after=1.5)]) as server,
+        rigged(spooled(backend(server.endpoint), folder)) as rig,
+    ):
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        for _ in range(3):
+            rig.offer(5)
+            assert rig.flush()
+        server.wait_for_spans(20)
+        assert server.requests[1].at - server.requests[0].at >= 1.5
+        assert len(server.requests) <= 3, "joined once it is back"
+
+
+def test_shutdown_sends_from_the_disk_what_a_backend_takes_again(folder: Path) -> None:
+    """A short program: one 503, and its spans don't wait for its next run."""
+    with OtlpServer(answer=[Answer(status=503)]) as server:
+        with rigged(spooled(backend(server.endpoint), folder)) as rig:
+            rig.offer(10)
+            assert rig.shutdown(5)
+            assert (rig.counts.spooled, rig.counts.replayed) == (10, 10)
+        assert len(server.spans) == 10
+    assert on_disk(folder) == 0
+
+
+def test_two_programs_share_a_spool_and_each_span_is_sent_once(folder: Path) -> None:
+    """Two outlets stand for them: what one left, either sends, and never both."""
+    with OtlpServer() as server:
+        port, url = server.port, server.endpoint
+    with rigged(spooled(backend(url), folder)) as rig:
+        for _ in range(20):
+            rig.offer(10)
+            rig.flush()
+        rig.shutdown()
+    batch = {"max_export_batch_size": 20}
+    with (
+        OtlpServer(port=port, answer=Answer(delay=0.01)) as server,
+        rigged(*[spooled(backend(url, batch=batch), folder) for _ in range(3)]) as rigs,
+    ):
+        names = [span.name for span in server.wait_for_spans(200)]
+        wait_for(lambda: sum(rig.counts.replayed for rig in rigs) == 200, 5, "the counts")
+        assert len(names) == len(set(names)) == 200
+
+
+FILE = """
+schema = 1
+service.name = "svc"
+shutdown.timeout = "3s"
+
+[spool]
+directory = "{folder}"
+
+[backends.one]
+type = "otlp"
+endpoint = "{url}"
+spool = "{mode}"
+batch.schedule_delay = "50ms"
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_file_with_a_spool_works_from_end_to_end(mode: str, folder: Path) -> None:
+    with OtlpServer() as server:
+        port, url = server.port, server.endpoint
+    text = FILE.format(folder=folder, url=url, mode=mode)
+    plan = resolve(parse(text, "tracing.toml"), {})
+    with Fanout(plan) as first:
+        for number in range(30):
+            first.provider.get_tracer("t").start_span(f"span {number}").end()
+        report = first.shutdown()
+        assert report, str(report)
+        assert report.backends["one"].spooled == 30
+    assert on_disk(folder) == 30
+    with OtlpServer(port=port) as server, Fanout(plan) as second:
+        names = {span.name for span in server.wait_for_spans(30)}
+        assert names == {f"span {number}" for number in range(30)}
+        wait_for(lambda: second.health().backends["one"].counts.replayed == 30, 5, "the count")
+
+
+def test_the_health_shows_what_is_on_disk(folder: Path) -> None:
+    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
+        rig.offer(25)
+        wait_for(lambda: rig.outlet.health().spool_spans == 25, 5, "the fill")
+        assert rig.outlet.health().spool_bytes > 0
+    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
+        wait_for(lambda: rig.outlet.health().spool_spans == 25, 10, "what was there before")
+
+
+def test_no_key_is_ever_on_disk(folder: Path) -> None:
+    with refused() as url, rigged(spooled(backend(url), folder, "always")) as rig:
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+    for path in folder.iterdir():
+        assert KEY.encode() not in path.read_bytes()
+        assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture
+def traced() -> Iterator[InMemorySpanExporter]:
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    instrumentors: list[Any] = [URLLib3Instrumentor(), SQLite3Instrumentor()]
+    for one in instrumentors:
+        one.instrument(tracer_provider=provider)
+    yield memory
+    for one in instrumentors:
+        one.uninstrument()
+
+
+def test_what_is_sent_from_the_disk_at_the_start_is_never_traced(
+    folder: Path, traced: InMemorySpanExporter
+) -> None:
+    """Before any span of the program, and so before the SDK has ever called an exporter."""
+    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
+        rig.offer(3)
+        assert rig.shutdown()
+    with OtlpServer() as server, rigged(spooled(backend(server.endpoint), folder)) as rig:
+        server.wait_for_spans(3)
+        wait_for(lambda: rig.counts.replayed == 3, 5, "the count")
+    assert traced.get_finished_spans() == ()
+
+
+def test_many_small_batches_are_joined_to_full_requests_when_they_drain(folder: Path) -> None:
+    batch = {"max_export_batch_size": 50, "schedule_delay": Duration(0.01)}
+    with OtlpServer(answer=Answer(status=503)) as server:
+        with rigged(spooled(backend(server.endpoint, batch=batch), folder)) as rig:
+            for _ in range(40):
+                rig.offer(5)
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "a batch of its own")
+            asked = len(server.requests)
+            server.answer = None
+            server.wait_for_spans(200)
+        sizes = [len(request.spans()) for request in server.requests[asked:]]
+        assert max(sizes) <= 50 + 5
+        assert len(sizes) <= 8, sizes

@@ -1,0 +1,87 @@
+"""A unix socket is an endpoint like any other, over gRPC: a file tells it, and spans go through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import attrs
+import grpc
+import pytest
+from tests.delivery.support import readable, rigged
+
+from ajolo_fanout.config.batch import BatchSettings
+from ajolo_fanout.config.document import parse
+from ajolo_fanout.otlp.decode import decode_request
+from ajolo_fanout.plan.model import BackendPlan
+from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.values import Duration
+
+
+class Everything(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc brings no types
+    """Takes any call and keeps its message."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def service(self, handler_call_details: Any) -> Any:
+        def handle(body: bytes, context: Any) -> bytes:
+            self.bodies.append(body)
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[tuple[Path, Everything]]:
+    path, handler = tmp_path / "agent.sock", Everything()
+    workers = ThreadPoolExecutor(2)
+    server = grpc.server(workers, handlers=[handler])
+    server.add_insecure_port(f"unix://{path}")
+    server.start()
+    yield path, handler
+    server.stop(grace=None).wait()
+    workers.shutdown()
+
+
+def resolved(path: Path, **settings: str) -> BackendPlan:
+    """The backend that a file with this socket as its endpoint means."""
+    more = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
+    text = (
+        'schema = 1\n[service]\nname = "svc"\n[backends.agent]\ntype = "datadog_agent"\n'
+        f'protocol = "grpc"\nendpoint = "unix://{path}"\n{more}'
+    )
+    [backend] = resolve(parse(text, "tracing.toml"), {}).backends
+    batch = BatchSettings(schedule_delay=Duration(0.02))
+    return attrs.evolve(backend, settings=attrs.evolve(backend.settings, batch=batch))
+
+
+@pytest.mark.parametrize("exporter", ["own", "stock"])
+def test_spans_go_through_a_unix_socket(
+    listening: tuple[Path, Everything], exporter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever proxy the environment names."""
+    path, handler = listening
+    monkeypatch.setenv("grpc_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    plan = resolved(path, exporter=exporter)
+    with rigged(plan) as rig:
+        rig.ledger.seen()
+        rig.outlet.offer(readable("by socket"))
+        assert rig.flush(), rig.ledger.health()
+        assert rig.counts.delivered + rig.counts.handed_over == 1
+    [body] = handler.bodies
+    if exporter == "stock":
+        assert [span.name for span in decode_request(body)] == ["by socket"]
+
+
+def test_a_socket_that_nobody_listens_on_is_a_retry_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "absent.sock"
+    with rigged(resolved(path)) as rig:
+        rig.offer(3)
+        assert not rig.flush(0.5)
+        assert rig.ledger.state == "retrying"
+        assert str(path) in rig.ledger.health().last_error
+        assert rig.counts.lost_total == 0
