@@ -1,0 +1,1 @@
+"""From the end of a span to the backends: inbox, router and renditions."""

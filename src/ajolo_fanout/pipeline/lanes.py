@@ -1,0 +1,184 @@
+"""The lanes of a router, and how they are arranged: who decides alike, who shares a shape, who adds alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from ajolo_fanout.health.ledger import Ledger
+from ajolo_fanout.health.notices import Reach
+from ajolo_fanout.otlp.rendition import Rendition
+from ajolo_fanout.pipeline.deferring import DeferringPress
+from ajolo_fanout.pipeline.renditions import Encoder, Press
+from ajolo_fanout.pipeline.whole import Whole
+from ajolo_fanout.steps.adder import Adds, adder
+from ajolo_fanout.steps.pipeline import Decider, Steps, decider, passes_sampled
+from ajolo_fanout.values import Origin
+
+__all__ = ["Arranged", "Group", "Lane", "Work", "arrange"]
+
+
+@attrs.frozen
+class Lane:
+    """One backend, as the router sees it.
+
+    Attributes:
+        name: The backend's name.
+        steps: What decides about a span, and what is done to it.
+        ledger: Where its counts are kept.
+        offer: Takes the renditions of a chunk, or counts why not. Never raises: what it raises all the same
+            costs that chunk.
+        stock: Whether a stock exporter sends, which wants the span in the SDK's form.
+        reach: Watches whether anything reaches it.
+    """
+
+    name: str
+    steps: Steps
+    ledger: Ledger
+    offer: Callable[[Sequence[Rendition]], None]
+    stock: bool = False
+    reach: Reach | None = None
+
+
+@attrs.define(eq=False)
+class Work:
+    """A lane at work, with what is counted until the chunk is through: one ledger call a chunk."""
+
+    lane: Lane
+    decides: int | None
+    kind: int | None = None  # of those that need whole traces
+    adds: Adds | None = None
+    respects: bool = True
+    ready: list[Rendition] = attrs.field(factory=list)  # offered at once: one lock a chunk
+    sampled_out: int = 0
+    filtered: int = 0
+    redacted: int = 0
+    repaired: int = 0
+
+    def leave_out(self, fate: str, origin: Origin | None = None) -> None:
+        """Count a span that the lane doesn't get; `origin` is that of the rule against it, where known."""
+        if fate == "filtered":
+            self.filtered += 1
+        else:
+            self.sampled_out += 1
+        reach = self.lane.reach
+        if reach is not None and not reach.over:
+            reach.left_out(fate, origin)
+
+    def settle(self) -> None:
+        """Write down what was counted."""
+        ledger = self.lane.ledger
+        if self.sampled_out:
+            ledger.sampled_out(self.sampled_out)
+        if self.filtered:
+            ledger.filtered(self.filtered)
+        if self.redacted:
+            ledger.redacted(self.redacted)
+        if self.repaired:
+            ledger.repaired(self.repaired)
+        self.sampled_out = self.filtered = self.redacted = self.repaired = 0
+
+    def hand_over(self) -> None:
+        """Offer what is ready.
+
+        Raises:
+            BaseException: what the lane raised, against its promise; that chunk is counted as lost.
+        """
+        ready, self.ready = self.ready, []
+        if ready:
+            if self.lane.reach is not None:
+                self.lane.reach.got()
+            try:
+                self.lane.offer(ready)
+            except BaseException:
+                self.lane.ledger.lost("error", len(ready))
+                raise
+
+
+@attrs.frozen(eq=False)
+class Group:
+    """The lanes of one shape.
+
+    Attributes:
+        press: Makes their renditions.
+        works: Those that decide span by span.
+        whole: Those that need whole traces.
+        quick: `works` again, where all of them get every sampled span: nothing has to be asked then. Those
+            that add alike stand together.
+    """
+
+    press: Press
+    works: list[Work] = attrs.field(factory=list)
+    whole: list[Work] = attrs.field(factory=list)
+    quick: list[tuple[Adds | None, list[Work]]] = attrs.field(factory=list)
+
+
+@attrs.frozen(eq=False)
+class Arranged:
+    """All lanes of a router.
+
+    Attributes:
+        works: One for each lane, in their order.
+        groups: The works by shape.
+        deciders: The distinct ones; `Work.decides` is an index into them.
+    """
+
+    works: list[Work] = attrs.field(factory=list)
+    groups: list[Group] = attrs.field(factory=list)
+    deciders: list[Decider] = attrs.field(factory=list)
+
+
+def arrange(lanes: Sequence[Lane], encoder: Encoder, whole: Whole, *, weighs: bool) -> Arranged:
+    """Find out which lanes decide alike and which share a shape.
+
+    Args:
+        lanes: One a backend.
+        encoder: What the presses share.
+        whole: Takes the lanes that need whole traces.
+        weighs: Whether weights are claimed.
+    """
+    arranged = Arranged()
+    decider_of: dict[Any, int | None] = {}
+    group_of: dict[Any, Group] = {}
+    for lane in lanes:
+        steps = lane.steps
+        if steps.shape not in group_of:
+            group_of[steps.shape] = Group(_press(lane, encoder))
+            arranged.groups.append(group_of[steps.shape])
+        group = group_of[steps.shape]
+        if steps.needs_whole_traces:
+            work = Work(lane, None, whole.kind_of(steps))
+            group.whole.append(work)
+            whole.needs_lineage = whole.needs_lineage or group.press.needs_lineage
+        else:
+            key = steps.decision_key
+            if key not in decider_of:
+                made = decider(steps)
+                decider_of[key] = None if made is None else len(arranged.deciders)
+                if made is not None:
+                    arranged.deciders.append(made)
+            adds = adder(steps, weighs=weighs)
+            work = Work(lane, decider_of[key], None, adds, steps.sampling.parent == "respect")
+            group.works.append(work)
+        arranged.works.append(work)
+    for group in arranged.groups:
+        _quicken(group)
+    return arranged
+
+
+def _press(lane: Lane, encoder: Encoder) -> Press:
+    shape = lane.steps.shape
+    return DeferringPress(shape, lane.ledger, stock=lane.stock) if shape.own else Press(shape, encoder)
+
+
+def _quicken(group: Group) -> None:
+    alike: dict[Any, tuple[Adds | None, list[Work]]] = {}
+    for work in group.works:
+        steps = work.lane.steps
+        if work.lane.stock or group.whole or not passes_sampled(steps):
+            return
+        key = (steps.decision_key, steps.weight)
+        alike.setdefault(key, (work.adds, []))[1].append(work)
+    group.quick.extend(alike.values())

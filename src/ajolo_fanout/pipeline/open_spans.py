@@ -1,0 +1,178 @@
+"""Spans that have started and not ended: how many, and, where the file asks for it, which."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span
+from opentelemetry.sdk.util import BoundedList
+
+from ajolo_fanout.pipeline.inbox import Inbox
+from ajolo_fanout.pipeline.processor import FanoutSpanProcessor, Handle
+from ajolo_fanout.pipeline.starts import Starts
+from ajolo_fanout.steps.counter import Counter
+
+__all__ = ["MOST", "UNFINISHED", "OpenSpans", "WatchingSpanProcessor"]
+
+_log = logging.getLogger("ajolo_fanout.pipeline")
+
+MOST = 10_000
+"""How many open spans are known at a time; what starts beyond is counted, and no more."""
+
+UNFINISHED = "ajolo_fanout.unfinished"
+"""The attribute, true, of a span that was sent without having ended."""
+
+
+class _Ref(weakref.ref[Span]):
+    """A weak reference to a span that knows its id."""
+
+    __slots__ = ("span_id",)
+
+    span_id: int
+
+
+class OpenSpans:
+    """Counts spans that start and end, on the program's threads; without a lock, and raising nothing.
+
+    Counting is one step in C for each. Knowing the spans themselves takes a weak reference each, which is why
+    only a file that wants them sent gets that.
+    """
+
+    def __init__(self, *, known: bool = False) -> None:
+        """None yet.
+
+        Args:
+            known: Whether to know which they are, and not only how many.
+        """
+        self._known = known
+        self._started = Counter()
+        self._ended = Counter()
+        self._gone = Counter()
+        self.reset()
+
+    def reset(self) -> None:
+        """In a forked child: what the parent started is the parent's to end."""
+        self._started.reset()
+        self._ended.reset()
+        self._gone.reset()
+        self._refs: dict[int, _Ref] = {}
+        self._sent: set[int] = set()
+        self._forget = _forgetter(self._refs, self._gone)
+
+    @property
+    def count(self) -> int:
+        """How many have started and not ended, those whose objects are gone included."""
+        started = self._started.value  # read first: what ends meanwhile can only make the answer too small
+        return max(0, started - self._ended.value)
+
+    @property
+    def gone(self) -> int:
+        """How many will never end, for nothing holds them any more; 0 unless they are known."""
+        return self._gone.value
+
+    def starts(self, span: Span) -> None:
+        """A span starts."""
+        self._started.add()
+        if self._known and len(self._refs) < MOST:
+            ref = _Ref(span, self._forget)
+            ref.span_id = span.context.span_id
+            self._refs[ref.span_id] = ref
+
+    def ends(self, span: ReadableSpan) -> bool:
+        """A span ends; False where it was sent already, unfinished."""
+        self._ended.add()
+        context = span.context
+        if not self._known or context is None:
+            return True
+        return self._refs.pop(context.span_id, None) is not None or context.span_id not in self._sent
+
+    def unfinished(self, put: Callable[[ReadableSpan], object]) -> int:
+        """Put what is open, as it is now and marked; how many that were.
+
+        Whatever ends at the same moment goes once: as it ended, or unfinished.
+        """
+        now = time.time_ns()
+        number = 0
+        for span_id, ref in list(self._refs.items()):
+            self._sent.add(span_id)
+            span = ref()
+            if self._refs.pop(span_id, None) is None or span is None:
+                self._sent.discard(span_id)  # it has ended, or is gone, since the list was made
+            else:
+                put(_as_it_is(span, now))
+                number += 1
+        return number
+
+
+class WatchingSpanProcessor(FanoutSpanProcessor):
+    """The span processor on the provider, with an eye on what doesn't end."""
+
+    def __init__(self, inbox: Inbox, handle: Handle, starts: Starts, open_spans: OpenSpans) -> None:
+        """A processor.
+
+        Args:
+            inbox: Where ended spans go.
+            handle: Whose `flush` and `shutdown` the provider's calls end in; neither raises.
+            starts: Who looks at spans when they start.
+            open_spans: Who counts them.
+        """
+        super().__init__(inbox, handle, starts)
+        self._open_spans = open_spans
+        self._failed = False
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """A span starts; nothing is raised."""
+        try:
+            self._open_spans.starts(span)
+        except Exception:  # the program's thread: a span of a kind that we can't hold starts all the same
+            if not self._failed:
+                self._failed = True
+                _log.exception("a span that starts can't be followed; this is said once")
+        super().on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Take a span, unless it was sent unfinished. One that is refused is counted there; nothing is raised."""
+        if self._open_spans.ends(span):
+            super().on_end(span)
+
+    def send_unfinished(self) -> int:
+        """Take what is still open; how many that were."""
+        return self._open_spans.unfinished(super().on_end)
+
+
+def _as_it_is(span: Span, now: int) -> ReadableSpan:
+    """A copy of an open span with what it holds now. Its collections are copied under their own locks."""
+    attributes = BoundedAttributes(attributes={**(span.attributes or {}), UNFINISHED: True}, immutable=False)
+    attributes.dropped = span.dropped_attributes
+    events, links = BoundedList.from_seq(None, span.events), BoundedList.from_seq(None, span.links)
+    events.dropped, links.dropped = span.dropped_events, span.dropped_links
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        events=events,
+        links=links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=now,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _forgetter(refs: dict[int, _Ref], gone: Counter) -> Callable[[_Ref], None]:
+    """What is called when an open span's object is gone; it holds on to nothing but what it changes."""
+
+    def forget(ref: _Ref) -> None:
+        if refs.get(ref.span_id) is ref:  # not another one of the same id
+            del refs[ref.span_id]
+            gone.add()
+
+    return forget

@@ -1,0 +1,236 @@
+"""Whole traces: what one backend's sampling, selection and orphan repair make of the spans of a trace.
+
+Spans that end after their trace was decided follow that decision: of each fragment it is remembered what was
+said, and which of its spans were left out, so that what comes later hangs from what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import TraceFlags
+
+from ajolo_fanout.pipeline.buffer import Held
+from ajolo_fanout.pipeline.starts import Fragment, Starts
+from ajolo_fanout.steps.additions import DRY_RUN, KEPT_BY, PARENT_ID, ROOT, Addition, Parent, merged
+from ajolo_fanout.steps.keep import is_local_root
+from ajolo_fanout.steps.orphans import DROPPED, Known, Place, settle
+from ajolo_fanout.steps.sampling import randomness
+from ajolo_fanout.steps.select import SelectSettings, selector
+from ajolo_fanout.steps.verdict import Head, Judge, Verdict
+from ajolo_fanout.steps.weights import OWN, Upstream, WeightForm, upstream_of, weigh
+
+__all__ = ["Memory", "Ruling", "Traces"]
+
+Fate = Literal["sent", "filtered", "sampled_out"]
+
+
+@attrs.frozen
+class Ruling:
+    """What becomes of one span at one backend.
+
+    Attributes:
+        fate: Whether it is sent.
+        addition: What is appended to it; None for nothing.
+        failed: What was raised instead of a decision: the span is lost there.
+    """
+
+    fate: Fate
+    addition: Addition | None = None
+    failed: BaseException | None = None
+
+
+_FILTERED = Ruling("filtered")
+_SAMPLED_OUT = Ruling("sampled_out")
+_SENT = Ruling("sent")
+
+
+@attrs.define(eq=False)
+class Memory:
+    """What is remembered of a decision about a fragment, for one kind of sampling and selection.
+
+    Attributes:
+        verdict: What sampling said.
+        left: The spans that were left out, each with its own parent; a bounded number of them.
+        promised: Spans that hadn't come yet when others were hung from them, or not: what was said of them.
+        failed: What was raised instead.
+    """
+
+    verdict: Verdict
+    left: dict[int, Parent | None] = attrs.field(factory=dict)
+    promised: dict[int, bool] = attrs.field(factory=dict)
+    failed: BaseException | None = None
+
+
+class Traces:
+    """The whole-trace half of one pipeline's steps."""
+
+    def __init__(
+        self,
+        sampling: Any,
+        select: SelectSettings,
+        *,
+        form: WeightForm,
+        weighs: bool = True,
+        most: int = 10_000,
+        starts: Starts | None = None,
+    ) -> None:
+        """Compile a pipeline's settings.
+
+        Args:
+            sampling: Its `SamplingSettings`.
+            select: Its `SelectSettings`.
+            form: How the backend reads weights.
+            weighs: Whether weights are claimed at all: not where another's sampler decides.
+            most: How many left-out spans of one trace are remembered.
+            starts: Who knows of spans that are still running.
+        """
+        self.judge = Judge(sampling)
+        self._against = selector(select)
+        self._orphans = select.orphans
+        self._remote_parent = select.remote_parent
+        self._form = form
+        self._weighs = weighs
+        self._most = most
+        self._starts = starts or Starts()
+
+    def decide(self, fragment: Fragment, held: Sequence[Held], now: float) -> tuple[Memory, list[Ruling]]:
+        """Decide about a fragment: one ruling for each span, and what to remember.
+
+        Args:
+            fragment: It.
+            held: Its spans, as far as they have ended.
+            now: Seconds, for the rates of keep rules.
+
+        Raises:
+            Exception: whatever a match raises over what a span holds.
+        """
+        spans = [one.span for one in held]
+        root = next((span for span in spans if is_local_root(span)), None)
+        verdict = self.judge(_head(fragment, spans, root), spans, root, now)
+        memory = Memory(verdict)
+        return memory, self._rule(memory, held, late=False)
+
+    def follow(self, memory: Memory, held: Held) -> Ruling:
+        """The ruling on a span that ended after its trace was decided."""
+        if memory.failed is not None:
+            return Ruling("sent", failed=memory.failed)
+        try:
+            return self._rule(memory, [held], late=True)[0]
+        except Exception as error:  # it is the backends' of this kind, each of which counts it
+            return Ruling("sent", failed=error)
+
+    def against(self, span: Any) -> str:
+        """The key that left a span out that isn't sampled out."""
+        key = None if self._against is None else self._against(span)
+        return "select.orphans" if key is None else f"select.{key}"
+
+    def _rule(self, memory: Memory, held: Sequence[Held], *, late: bool) -> list[Ruling]:
+        chosen = [self._chosen(memory, one) for one in held]
+        if memory.verdict.fate != "sent":
+            return [_SAMPLED_OUT if yes else _FILTERED for yes in chosen]
+        places: Mapping[int, Place] = {}
+        if self._orphans != "keep" or self._remote_parent == "promote":
+            places = self._places(memory, held, chosen, late=late)
+        rulings = []
+        for one, yes in zip(held, chosen, strict=True):
+            place = places.get(_id(one.span))
+            rulings.append(
+                _FILTERED if not yes or place is DROPPED else self._sent(memory.verdict, one.span, place)
+            )
+        return rulings
+
+    def _chosen(self, memory: Memory, held: Held) -> bool:
+        """Whether a span is selected; what was said while it was still running stands."""
+        said = memory.promised.pop(_id(held.span), None)
+        return self._selected(held.span) if said is None else said
+
+    def _selected(self, span: Any) -> bool:
+        return self._against is None or self._against(span) is None
+
+    def _places(
+        self, memory: Memory, held: Sequence[Held], chosen: Sequence[bool], *, late: bool
+    ) -> Mapping[int, Place]:
+        here: dict[int, Parent | None] = {_id(one.span): _parent(one.span) for one in held}
+        sent = {span_id: parent for (span_id, parent), yes in zip(here.items(), chosen, strict=True) if yes}
+        strangers = {
+            parent[0]
+            for one in held
+            if one.note is not None and not one.note.ours and (parent := _parent(one.span)) is not None
+        }
+
+        def look(span_id: int) -> Known | None:
+            if span_id in here:
+                return Known(sent=False, parent=here[span_id])  # those that are sent are known without asking
+            if span_id in strangers:
+                return None  # another provider's: it never comes
+            if span_id in memory.left:
+                return Known(sent=False, parent=memory.left[span_id])
+            running = self._running(memory, span_id, strangers)
+            if running is not None:
+                return running
+            if span_id in memory.promised:
+                return Known(sent=memory.promised[span_id])
+            # It was there when the trace was decided, and wasn't left out; or it never will be there. Where
+            # not everything that was left out could be remembered, it is taken for one of these.
+            return Known(sent=True) if late and len(memory.left) < self._most else None
+
+        places = settle(sent, look, self._orphans, self._remote_parent)
+        for span_id, parent in here.items():
+            if (span_id not in sent or places.get(span_id) is DROPPED) and len(memory.left) < self._most:
+                memory.left[span_id] = None if parent is None or parent[0] in strangers else parent
+        return places
+
+    def _running(self, memory: Memory, span_id: int, strangers: set[int]) -> Known | None:
+        """What will be said of a span that hasn't come yet: said now, as it is, and remembered."""
+        found = self._starts.alive(span_id)
+        if found is None:
+            return None
+        span, note = found
+        parent = _parent(span)
+        if not note.ours and parent is not None:
+            strangers.add(parent[0])
+        if span_id not in memory.promised:
+            memory.promised[span_id] = self._selected(span)
+        return Known(sent=memory.promised[span_id], parent=parent)
+
+    def _sent(self, verdict: Verdict, span: ReadableSpan, place: Any) -> Ruling:
+        attributes: dict[str, Any] = {}
+        if place == ROOT and span.parent is not None:
+            attributes[PARENT_ID] = f"{span.parent.span_id:016x}"
+        if verdict.kept_by and (place == ROOT or (place is None and is_local_root(span))):
+            attributes[KEPT_BY] = verdict.kept_by
+        if verdict.key:
+            attributes[DRY_RUN] = verdict.key
+        own = Addition(parent=place, attributes=attributes) if place is not None or attributes else None
+        if not self._weighs or span.context is None:
+            return _SENT if own is None else Ruling("sent", own)
+        addition = merged(own, weigh(self._form, span.context.trace_state, verdict.threshold))
+        return _SENT if addition is None else Ruling("sent", addition)
+
+
+def _head(fragment: Fragment, spans: Sequence[ReadableSpan], root: ReadableSpan | None) -> Head:
+    context = spans[0].context if root is None else root.context
+    value = 0 if context is None else randomness(context.trace_id, context.trace_state)
+    upstream = fragment.upstream
+    if not fragment.known:  # nothing was noted at its start
+        if root is not None:
+            upstream = upstream_of(root.parent)
+        elif context is not None and context.trace_flags & TraceFlags.SAMPLED:
+            upstream = Upstream(sampled=True, threshold=None)
+        else:
+            upstream = OWN
+    return Head(value, upstream, fragment.asked)
+
+
+def _id(span: Any) -> int:
+    context = span.context
+    return 0 if context is None else int(context.span_id)
+
+
+def _parent(span: Any) -> Parent | None:
+    parent = span.parent
+    return None if parent is None else (parent.span_id, bool(parent.is_remote))

@@ -1,0 +1,150 @@
+"""The backends that need whole traces: their spans wait in the buffer, and come out with a ruling each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from ajolo_fanout.config.sampling import BufferSettings
+from ajolo_fanout.pipeline.buffer import Buffer, Held, Trace
+from ajolo_fanout.pipeline.starts import Fragment, Starts
+from ajolo_fanout.pipeline.traces import Memory, Ruling, Traces
+from ajolo_fanout.steps.lineage import above_usage
+from ajolo_fanout.steps.pipeline import Steps
+from ajolo_fanout.steps.values import identity
+from ajolo_fanout.steps.verdict import Judge, Verdict
+
+__all__ = ["Ruled", "Whole"]
+
+Ruled = tuple[Held, Sequence[Ruling]]
+"""A span, and a ruling for each of `Whole.kinds`."""
+
+
+_LEAST = 1_000
+_TIMES = 10
+"""How many left-out spans of one trace are remembered: so many times what may be held of it."""
+
+
+@attrs.frozen(eq=False)
+class _Common:
+    settings: BufferSettings
+    starts: Starts
+    weighs: bool
+
+
+class Whole:
+    """What is done for these backends together. It belongs to the router's thread.
+
+    Backends that select, sample and weigh alike are ruled about once: `kind_of()` gives the number that
+    stands for them in each list of rulings.
+
+    Attributes:
+        buffer: Where they wait.
+        needs_lineage: Whether one of them asks if spans below a span carry tokens or cost.
+    """
+
+    def __init__(
+        self,
+        settings: BufferSettings,
+        starts: Starts,
+        *,
+        weighs: bool = True,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Without any backend yet.
+
+        Args:
+            settings: The bounds of the buffer.
+            starts: Who noted the spans at their start.
+            weighs: Whether weights are claimed: not where another's sampler decides what is recorded.
+            now: Seconds that never go back.
+        """
+        self._common = _Common(settings, starts, weighs)
+        self._now = now
+        self._kinds: list[Traces] = []
+        self._numbers: dict[Any, int] = {}
+        self.buffer = Buffer(settings, now=now)
+        self.needs_lineage = False
+
+    def kind_of(self, steps: Steps) -> int:
+        """The number of the kind that `steps` are of."""
+        key = identity((steps.select, steps.sampling, steps.weight))
+        if key not in self._numbers:
+            self._numbers[key] = len(self._kinds)
+            self._kinds.append(
+                Traces(
+                    steps.sampling,
+                    steps.select,
+                    form=steps.weight,
+                    weighs=self._common.weighs,
+                    most=max(_LEAST, _TIMES * self._common.settings.max_spans_per_trace),
+                    starts=self._common.starts,
+                )
+            )
+        return self._numbers[key]
+
+    @property
+    def judges(self) -> tuple[Judge, ...]:
+        """The samplings that have keep rules."""
+        return tuple(kind.judge for kind in self._kinds if kind.judge.has_rules)
+
+    def take(self, held: Held) -> Iterator[Ruled]:
+        """Take a span; what is ruled about now because of it."""
+        fragment = self.buffer.fragment(held)
+        if fragment.memory is not None:
+            yield (
+                held,
+                [kind.follow(one, held) for kind, one in zip(self._kinds, fragment.memory, strict=True)],
+            )
+            return
+        yield from self._decide(self.buffer.add(held, fragment))
+
+    def due(self) -> Iterator[Ruled]:
+        """What has waited long enough."""
+        yield from self._decide(self.buffer.due())
+
+    def everything(self) -> Iterator[Ruled]:
+        """All that still waits: at the end."""
+        yield from self._decide(self.buffer.empty())
+
+    def patience(self) -> float | None:
+        """Seconds until something is due; None while nothing waits."""
+        return max(0.0, self.buffer.patience()) if self.buffer.traces else None
+
+    def _decide(self, traces: Iterable[Trace]) -> Iterator[Ruled]:
+        for trace in traces:
+            fragment = trace.fragment
+            fragment.closed = True  # before what was asked is read
+            if self.needs_lineage:
+                _relate(trace.held)
+            decided = [self._decide_one(kind, fragment, trace.held) for kind in self._kinds]
+            fragment.memory = tuple([memory for memory, _ in decided])
+            fragment.kept = any(
+                memory.verdict.fate == "sent" and not memory.verdict.key
+                for kind, memory in zip(self._kinds, fragment.memory, strict=True)
+                if kind.judge.has_rules
+            )
+            for number, held in enumerate(trace.held):
+                yield held, [rulings[number] for _, rulings in decided]
+
+    def _decide_one(
+        self, kind: Traces, fragment: Fragment, held: Sequence[Held]
+    ) -> tuple[Memory, list[Ruling]]:
+        try:
+            return kind.decide(fragment, held, self._now())
+        except Exception as error:  # it is the backends' of this kind, each of which counts it
+            failed = Ruling("sent", failed=error)
+            return Memory(Verdict("sampled_out"), failed=error), [failed] * len(held)
+
+
+def _relate(trace: Sequence[Held]) -> None:
+    """Note which spans have others below with tokens or cost, also others that ended after them."""
+    above = above_usage(held.span for held in trace)
+    for held in trace:
+        context = held.span.context
+        if not held.below and context is not None and context.span_id in above:
+            held.below = True
+            held.made.clear()  # what was encoded for others didn't know it yet
