@@ -1,0 +1,158 @@
+"""Serverless handlers: what a handler traced leaves before its environment is frozen.
+
+Between two invocations such a process stands still, threads included, and may never wake up again. So each
+invocation ends with a flush that ends by a deadline of its own; what is unsent then stays where it is, in
+memory for the next invocation or in the spool, and is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from typing import Any, Protocol, TypeVar, cast
+
+from ajolo_fanout.health.report import Report
+
+__all__ = ["Deadline", "Flushing", "invocation"]
+
+_log = logging.getLogger("ajolo_fanout.fanout")
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+Deadline = float | Callable[..., float] | None
+"""Seconds that an invocation has from its start; or what says, called with the handler's arguments once it is
+done, how many are left; or None for the file's `[shutdown] timeout` after the handler is done."""
+
+
+class Flushing(Protocol):
+    """What flushes at the end of an invocation. Nothing of it raises."""
+
+    def flush(self, timeout: float | None = None) -> Report:
+        """Send what has ended."""
+
+    async def aflush(self, timeout: float | None = None) -> Report:
+        """The same in an event loop."""
+
+    def carried_over(self, report: Report) -> None:
+        """Count what an invocation leaves to the next."""
+
+
+class _End:
+    """The end of one invocation."""
+
+    def __init__(self, flushing: Flushing, deadline: Deadline, arguments: tuple[Any, Any]) -> None:
+        self._flushing = flushing
+        self._deadline = deadline
+        self._arguments = arguments
+        self._started = time.monotonic()
+
+    def flush(self) -> None:
+        self._flushing.carried_over(self._flushing.flush(self._left()))
+
+    async def aflush(self) -> None:
+        self._flushing.carried_over(await self._flushing.aflush(self._left()))
+
+    def _left(self) -> float | None:
+        deadline = self._deadline
+        if deadline is None:
+            return None
+        if callable(deadline):
+            arguments, named = self._arguments
+            try:
+                return max(0.0, float(deadline(*arguments, **named)))
+            except Exception:  # the program's own, but nothing about tracing may cost it what its handler did
+                _log.exception("the invocation's deadline could not be told; [shutdown] timeout is taken")
+                return None
+        return max(0.0, self._started + deadline - time.monotonic())
+
+
+def invocation(flushing: Flushing, deadline: Deadline) -> Callable[[Handler], Handler]:
+    """Make a decorator of handlers; see `Fanout.invocation()`."""
+
+    def decorate(handler: Handler) -> Handler:
+        made = functools.wraps(handler)(_wrapper(handler, flushing, deadline))
+        return cast("Handler", made)
+
+    return decorate
+
+
+def _wrapper(handler: Callable[..., Any], flushing: Flushing, deadline: Deadline) -> Callable[..., Any]:
+    """A handler of the same kind: what calls it may look whether it is a coroutine function."""
+
+    def begin(arguments: tuple[Any, ...], named: dict[str, Any]) -> _End:
+        return _End(flushing, deadline, (arguments, named))
+
+    if inspect.isasyncgenfunction(handler):
+
+        async def streaming(*arguments: Any, **named: Any) -> AsyncGenerator[Any, Any]:
+            end = begin(arguments, named)
+            async for item in _streamed(handler(*arguments, **named), end):
+                yield item
+
+        return streaming
+    if inspect.iscoroutinefunction(handler):
+
+        async def waiting(*arguments: Any, **named: Any) -> Any:
+            end = begin(arguments, named)
+            return await _awaited(handler(*arguments, **named), end)
+
+        return waiting
+    if inspect.isgeneratorfunction(handler):
+
+        def generating(*arguments: Any, **named: Any) -> Generator[Any, Any, Any]:
+            end = begin(arguments, named)
+            return (yield from _generated(handler(*arguments, **named), end))
+
+        return generating
+
+    def plain(*arguments: Any, **named: Any) -> Any:
+        return _called(handler, begin(arguments, named), arguments, named)
+
+    return plain
+
+
+def _called(handler: Callable[..., Any], end: _End, arguments: Any, named: Any) -> Any:
+    """Call a handler that isn't known to be of another kind: what it returns may still be the work to come."""
+    later = False
+    try:
+        result = handler(*arguments, **named)
+        later = True
+        if inspect.isasyncgen(result):
+            return _streamed(result, end)
+        if inspect.isgenerator(result):
+            return _generated(result, end)
+        if inspect.isawaitable(result):
+            return _awaited(result, end)
+        later = False
+        return result
+    finally:
+        if not later:
+            end.flush()
+
+
+async def _awaited(result: Awaitable[Any], end: _End) -> Any:
+    try:
+        return await result
+    finally:
+        await end.aflush()
+
+
+async def _streamed(items: AsyncGenerator[Any, Any], end: _End) -> AsyncGenerator[Any, Any]:
+    try:
+        # Whoever stops reading early closes us; the handler is closed then, and ends its spans, before the flush.
+        async with contextlib.aclosing(items):
+            async for item in items:
+                yield item
+    finally:
+        await end.aflush()
+
+
+def _generated(items: Generator[Any, Any, Any], end: _End) -> Generator[Any, Any, Any]:
+    try:
+        return (yield from items)
+    finally:
+        end.flush()

@@ -1,0 +1,201 @@
+"""However a program ends, what it traced arrives; and it ends as it would have without us."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ajolo_fanout.testing import OtlpServer
+
+THREE = ["span 0", "span 1", "span 2"]
+FILE = Callable[..., Path]
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize(("way", "code"), [("returns", 0), ("exits", 3), ("raises", 1)])
+def test_a_program_that_ends_by_itself_delivers(
+    way: str, code: int, protocol: Any, run: Any, write_file: FILE, names: Any
+) -> None:
+    with OtlpServer(protocol) as server:
+        config = write_file(server.endpoint, backend=f'protocol = "{protocol}"')
+        program = run("ends.py", way, config=config)
+        assert program.end() == code, program
+        assert names(server) == THREE, program
+        assert "Traceback" not in str(program) or way == "raises"
+
+
+def test_sigterm_with_the_default_handler_delivers_and_ends_as_a_signal_does(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "waits", config=write_file(server.endpoint))
+    program.wait_for("ready")
+    program.send(signal.SIGTERM)
+    assert program.end() == -signal.SIGTERM
+    assert names(server) == THREE
+
+
+def test_sigterm_ends_by_the_deadline_where_the_backend_hangs(run: Any, write_file: FILE) -> None:
+    from ajolo_fanout.testing import Answer
+
+    with OtlpServer(answer=Answer(hang=True)) as server:
+        program = run("ends.py", "waits", config=write_file(server.endpoint, '[shutdown]\ntimeout = "1s"'))
+        program.wait_for("ready")
+        program.send(signal.SIGTERM)
+        assert program.end(timeout=1.0 + 4.0) == -signal.SIGTERM
+
+
+def test_a_handler_that_raises_is_called_and_what_it_traces_is_delivered(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "handler_raises", config=write_file(server.endpoint))
+    program.wait_for("ready")
+    program.send(signal.SIGTERM)
+    assert program.end() == 7
+    assert names(server) == ["in the handler 0", *THREE]
+    program.said("handler")
+
+
+def test_a_handler_that_drains_and_raises_again_loses_nothing(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    """What uvicorn does when it was there first: its raise must not end the program before its exit."""
+    program = run("ends.py", "handler_there_before", config=write_file(server.endpoint))
+    program.wait_for("ready")
+    program.send(signal.SIGTERM)
+    assert program.end() == -signal.SIGTERM
+    assert names(server) == sorted([*THREE, "in the drain 0", "after the raise 0"])
+
+
+def test_a_handler_set_after_ours_that_puts_ours_back_and_raises_again_loses_nothing(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "handler_set_later", config=write_file(server.endpoint))
+    program.wait_for("ready")
+    program.send(signal.SIGTERM)
+    assert program.end() == -signal.SIGTERM
+    assert names(server) == sorted([*THREE, "in the drain 0"])
+
+
+def test_ignored_stays_ignored(run: Any, write_file: FILE, server: OtlpServer, names: Any) -> None:
+    program = run("ends.py", "ignores", config=write_file(server.endpoint))
+    program.wait_for("ready")
+    program.send(signal.SIGTERM)
+    program.type("go on")
+    assert program.end() == 0
+    assert names(server) == THREE
+
+
+def test_sigint_is_pythons_own_affair_and_delivers(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "waits", config=write_file(server.endpoint))
+    program.wait_for("ready")
+    program.send(signal.SIGINT)
+    assert program.end() == -signal.SIGINT
+    assert "KeyboardInterrupt" in program.err[-1]
+    assert names(server) == THREE
+
+
+def test_installed_off_the_main_thread_sets_no_handler_and_delivers_at_exit(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "installs_in_a_thread", config=write_file(server.endpoint))
+    assert program.end() == 0, program
+    assert program.said("disposition") == str(int(signal.SIG_DFL))
+    assert names(server) == THREE
+
+
+def test_after_a_shutdown_by_hand_the_earlier_handler_is_back(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "shuts_down", config=write_file(server.endpoint))
+    assert program.end() == 0, program
+    assert program.said("report") == "True"
+    assert program.said("disposition") == str(int(signal.SIG_DFL))
+    assert names(server) == THREE
+
+
+def test_spans_of_an_exit_handler_registered_later_are_delivered(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "traces_in_an_exit_handler", config=write_file(server.endpoint))
+    assert program.end() == 0
+    assert names(server) == ["last words 0", *THREE]
+
+
+def test_the_providers_own_shutdown_delivers(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "shuts_the_provider_down", config=write_file(server.endpoint))
+    assert program.end() == 0, program
+    assert program.said("stopped") == "True"
+    assert names(server) == THREE
+
+
+def test_several_installations_end_side_by_side_within_one_timeout(run: Any, write_file: FILE) -> None:
+    from ajolo_fanout.testing import Answer
+
+    with OtlpServer(answer=Answer(hang=True)) as server:
+        for name in ("one.toml", "two.toml"):
+            write_file(server.endpoint, '[shutdown]\ntimeout = "3s"', name=name)
+        program = run("ends.py", "several_side_by_side")
+        server.wait_for_requests(2)
+        before = time.monotonic()
+        assert program.end() == 0, program
+        assert time.monotonic() - before < 2 * 3.0, "one after the other"
+
+
+def test_at_exit_the_provider_that_we_built_is_shut_down_for_others_and_they_cannot_hold_it_up(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    program = run("ends.py", "others_on_our_provider", config=write_file(server.endpoint))
+    assert program.end(timeout=30) == 0, program
+    assert names(server) == THREE
+    assert sum('"name": "span' in line for line in program.out) == 3, "the others' were delivered, too"
+
+
+def test_the_first_process_of_a_container_goes_on_after_sigterm_as_it_would_without_us(
+    run: Any, write_file: FILE, server: OtlpServer, names: Any
+) -> None:
+    """The kernel ignores a default SIGTERM there; tracing must not be dead while the program lives on."""
+    unshare = ["unshare", "--pid", "--fork", "--kill-child"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody make a PID namespace: unshare --pid --fork true")
+    program = run("ends.py", "first_process", config=write_file(server.endpoint), before=unshare)
+    program.wait_for("ready")
+    assert program.said("pid") == "1"
+    children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGTERM)
+    server.wait_for_spans(3)
+    program.type("more")
+    program.wait_for("made")
+    program.type("end")
+    assert program.end() == 0, program
+    assert names(server) == ["afterwards 0", *THREE]
+
+
+def test_sigterm_at_thirty_random_moments_of_a_busy_program_loses_no_span(
+    run: Any, write_file: FILE, server: OtlpServer
+) -> None:
+    """The handler interrupts whatever the main thread does, our own code too, and needs none of its locks."""
+    large = '[shutdown]\ntimeout = "20s"'
+    queue = 'batch.max_queue_size = 60000\nbatch.max_queue_bytes = "1GiB"'
+    program = run("busy.py", "30", config=write_file(server.endpoint, large, backend=queue))
+    assert program.end(110) == 0, program
+    children = [tuple(map(int, line.split()[1:])) for line in program.out]
+    assert len(children) == 30
+    assert {code for code, _ in children} == {-signal.SIGTERM}
+    arrived = Counter(span.attributes["child"] for span in server.spans)
+    for number, (_, ended) in enumerate(children):
+        # The signal may come between a span's end and the program's count of it.
+        assert arrived[number] in (ended, ended + 1), f"child {number}: {arrived[number]} of {ended} arrived"
+    assert sum(ended for _, ended in children) > 1000, "the programs were not busy"

@@ -1,0 +1,85 @@
+"""The SDK's private parts that we read are still where they were: these fail on the day they move."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from ajolo_fanout import sdk_internals
+
+
+class Counting(SpanProcessor):
+    def __init__(self) -> None:
+        self.ended = 0
+        self.stopped = False
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.ended += 1
+
+    def shutdown(self) -> None:
+        self.stopped = True
+
+
+@pytest.fixture
+def provider() -> TracerProvider:
+    return TracerProvider(shutdown_on_exit=False, span_limits=SpanLimits(max_span_attributes=7))
+
+
+def test_span_processors_are_found_in_order(provider: TracerProvider) -> None:
+    assert sdk_internals.span_processors(provider) == ()
+    first, second = Counting(), Counting()
+    provider.add_span_processor(first)
+    provider.add_span_processor(second)
+    assert sdk_internals.span_processors(provider) == (first, second)
+
+
+def test_span_limits_are_found(provider: TracerProvider) -> None:
+    limits = sdk_internals.span_limits(provider)
+    assert limits is not None
+    assert limits.max_span_attributes == 7
+
+
+def test_a_processor_is_taken_off_without_being_stopped(provider: TracerProvider) -> None:
+    ours, theirs = Counting(), Counting()
+    provider.add_span_processor(ours)
+    provider.add_span_processor(theirs)
+    tracer = provider.get_tracer("test")
+    assert sdk_internals.remove_span_processor(provider, ours)
+    tracer.start_span("after").end()
+    assert (ours.ended, ours.stopped, theirs.ended) == (0, False, 1)
+    assert not sdk_internals.remove_span_processor(provider, ours), "it is there no more"
+
+
+def test_a_resource_is_laid_over_that_of_tracers_which_exist(provider: TracerProvider) -> None:
+    tracer = provider.get_tracer("test")
+    if not sdk_internals.set_resource(provider, Resource({"service.instance.id": "mine"})):
+        # Then the SDK doesn't change a provider's resource in a forked child either: nothing to put back.
+        assert not hasattr(provider, "_handle_fork")
+        return
+    span = tracer.start_span("after")
+    assert isinstance(span, ReadableSpan)
+    assert span.resource.attributes["service.instance.id"] == "mine"
+
+
+def test_processors_are_described_with_their_exporter() -> None:
+    exporter = InMemorySpanExporter()
+    batch = BatchSpanProcessor(exporter)
+    batch.shutdown()
+    name = "opentelemetry.sdk.trace.export.in_memory_span_exporter.InMemorySpanExporter"
+    assert sdk_internals.describe_processor(batch) == f"BatchSpanProcessor ({name})"
+    assert sdk_internals.describe_processor(SimpleSpanProcessor(exporter)) == f"SimpleSpanProcessor ({name})"
+    assert sdk_internals.describe_processor(Counting()) == "Counting"
+
+
+def test_what_has_changed_beyond_recognition_is_unknown_and_never_an_error() -> None:
+    class Odd(TracerProvider):
+        def __init__(self) -> None:  # none of the SDK's private parts
+            pass
+
+    odd = Odd()
+    assert sdk_internals.span_processors(odd) is None
+    assert sdk_internals.span_limits(odd) is None
+    assert sdk_internals.remove_span_processor(odd, Counting()) is False

@@ -1,0 +1,204 @@
+"""Makes three spans and ends in the way that its argument names: one function per way."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from support import folder, say
+
+from ajolo_fanout import install_from_config
+
+
+def make(count: int = 3, name: str = "span") -> None:
+    tracer = trace.get_tracer("program")
+    for number in range(count):
+        with tracer.start_as_current_span(f"{name} {number}"):
+            pass
+
+
+def wait_for_a_signal() -> None:
+    """Wait in short sleeps: a signal that comes just before a long one is handled only after that."""
+    say("ready")
+    while True:
+        time.sleep(0.05)
+
+
+told = threading.Event()
+
+
+def note_and_go_on(_number: int, _frame: object) -> None:
+    say("handler")
+    told.set()
+
+
+def wait_until_told() -> None:
+    say("ready")
+    while not told.wait(0.01):
+        pass
+
+
+def returns() -> None:
+    install_from_config()
+    make()
+
+
+def exits() -> None:
+    install_from_config()
+    make()
+    sys.exit(3)
+
+
+def raises() -> None:
+    install_from_config()
+    make()
+    raise ValueError("unhandled")
+
+
+def waits() -> None:
+    install_from_config()
+    make()
+    wait_for_a_signal()
+
+
+def handler_raises() -> None:
+    """A program's own handler, there before us, ends it its own way."""
+
+    def leave(_number: int, _frame: object) -> None:
+        say("handler")
+        make(1, "in the handler")
+        raise SystemExit(7)
+
+    signal.signal(signal.SIGTERM, leave)
+    install_from_config()
+    make()
+    wait_for_a_signal()
+
+
+def handler_there_before() -> None:
+    """What uvicorn does when it was there first: drain, put the default back, raise the signal again."""
+    signal.signal(signal.SIGTERM, note_and_go_on)
+    install_from_config()
+    make()
+    wait_until_told()
+    make(1, "in the drain")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
+    make(1, "after the raise")
+
+
+def handler_set_later() -> None:
+    """What uvicorn does when it comes second: drain, put ours back, raise the signal again."""
+    install_from_config()
+    make()
+    before = signal.signal(signal.SIGTERM, note_and_go_on)
+    wait_until_told()
+    make(1, "in the drain")
+    signal.signal(signal.SIGTERM, before)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def ignores() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    install_from_config()
+    make()
+    say("ready")
+    sys.stdin.readline()
+
+
+def installs_in_a_thread() -> None:
+    thread = threading.Thread(target=install_from_config)
+    thread.start()
+    thread.join()
+    say("disposition", int(signal.getsignal(signal.SIGTERM)))
+    make()
+
+
+def shuts_down() -> None:
+    fanout = install_from_config()
+    make()
+    say("report", bool(fanout.shutdown()))
+    say("disposition", int(signal.getsignal(signal.SIGTERM)))
+
+
+def traces_in_an_exit_handler() -> None:
+    install_from_config()
+    make()
+    atexit.register(make, 1, "last words")
+
+
+def shuts_the_provider_down() -> None:
+    fanout = install_from_config()
+    make()
+    trace.get_tracer_provider().shutdown()
+    say("stopped", fanout.stopped)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def several_side_by_side() -> None:
+    """Two installations beside one another, each with a file of its own."""
+    for name in ("one.toml", "two.toml"):
+        fanout = install_from_config(folder() / name, set_global=False)
+        fanout.provider.get_tracer("program").start_span(name).end()
+
+
+class Hanging(SpanProcessor):
+    """Somebody's processor that never comes back from its shutdown."""
+
+    def shutdown(self) -> None:
+        time.sleep(3600)
+
+
+def others_on_our_provider() -> None:
+    """Others put their processors on the provider that we built; nobody but us can shut them down."""
+    install_from_config()
+    provider = trace.get_tracer_provider()
+    provider.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(), schedule_delay_millis=60_000))
+    provider.add_span_processor(Hanging())
+    make()
+
+
+def first_process() -> None:
+    """Process 1 of a container, where a SIGTERM that nobody handles does nothing."""
+    say("pid", os.getpid())
+    install_from_config()
+    make()
+    say("ready")
+    while sys.stdin.readline().strip() != "end":
+        make(1, "afterwards")
+        say("made")
+
+
+WAYS: dict[str, Callable[[], None]] = {
+    way.__name__: way
+    for way in (
+        returns,
+        exits,
+        raises,
+        waits,
+        handler_raises,
+        handler_there_before,
+        handler_set_later,
+        ignores,
+        installs_in_a_thread,
+        shuts_down,
+        traces_in_an_exit_handler,
+        shuts_the_provider_down,
+        several_side_by_side,
+        others_on_our_provider,
+        first_process,
+    )
+}
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
+    WAYS[sys.argv[1]]()
