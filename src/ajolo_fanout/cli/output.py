@@ -1,0 +1,75 @@
+"""Where a command prints: how wide, with colours or without, with all letters or ASCII alone."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from typing import Any, TextIO
+
+import attrs
+import click
+
+__all__ = ["CONFIG", "FINDINGS", "USAGE", "Mistake", "Output", "lenient"]
+
+FINDINGS = 1
+"""The exit code of what was found: a failed test, a verdict, warnings under `--strict`."""
+USAGE = 2
+"""The exit code of a command line that is wrong."""
+CONFIG = 78
+"""The exit code of a file with errors; sysexits' EX_CONFIG, as Vector has it."""
+
+_NARROWEST, _WIDEST = 40, 140
+_ASCII = str.maketrans({"─": "-", "│": "|", "├": "|", "└": "`", "…": "...", "→": ">"})
+
+
+class Mistake(click.ClickException):
+    """A user's mistake that is none of a file's: told in words, exit 2."""
+
+    exit_code = USAGE
+
+
+@attrs.frozen
+class Output:
+    """One of the two standard streams.
+
+    Attributes:
+        width: Columns that text is wrapped at.
+        terminal: Whether a person is looking at it.
+        color: Whether colours belong there: a terminal that isn't dumb, and NO_COLOR not set.
+        error: Whether it is standard error.
+        ascii: Whether the stream can't say more than ASCII.
+    """
+
+    width: int = 80
+    terminal: bool = False
+    color: bool = False
+    error: bool = False
+    ascii: bool = False
+
+    @classmethod
+    def here(cls, *, error: bool = False) -> Output:
+        """The stream as it is now."""
+        stream: TextIO = sys.stderr if error else sys.stdout
+        terminal = stream.isatty()
+        color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        columns = shutil.get_terminal_size((80, 24)).columns
+        encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
+        width = min(max(columns, _NARROWEST), _WIDEST)
+        return cls(width, terminal, color, error, ascii=not encoding.startswith("utf"))
+
+    def style(self, text: str, **styles: Any) -> str:
+        """`text` in colours where they belong."""
+        return click.style(text, **styles) if self.color else text
+
+    def say(self, text: str = "") -> None:
+        """Print `text` and a line break."""
+        click.echo(text.translate(_ASCII) if self.ascii else text, err=self.error, color=self.color)
+
+
+def lenient() -> None:
+    """Let no letter that a stream can't encode end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

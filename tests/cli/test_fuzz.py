@@ -1,0 +1,152 @@
+"""Whatever is in a file, `check` says so in words, with a line, and in no time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.cli.cases import CASES
+
+from ajolo_fanout.cli.main import cli
+
+LONG = os.environ.get("AJOLO_LONG", "") not in ("", "0")
+FILES = 5_000 if LONG else 500
+PART = 100
+"""Files of one test, so that a failure names a part that can be run by itself."""
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tracing.toml"
+MARKED = """schema = 1
+[service]
+name = "agent"
+[backends.honeycomb]
+type = "honeycomb"
+region = "us"
+api_key = "s3cretmarker"
+headers = { authorization = "Bearer s3cretmarker", x-team = "s3cretmarker" }
+[backends.langfuse]
+type = "langfuse"
+region = "eu"
+public_key = "${PUBLIC}"
+secret_key = '''
+s3cretmarker'''
+"""
+
+PIECES = (
+    *"\"'=[]{}.,#\\\n\r\t \x00\x07\x7f\ufeff\u202e😀",
+    '"""',
+    "'''",
+    "[[",
+    "]]",
+    "${",
+    "${X}",
+    "${X:-}",
+    "$$",
+    "true",
+    "nan",
+    "-inf",
+    "9" * 30,
+    "1979-05-27T07:32:00Z",
+    '"5s"',
+    "{ file = 3 }",
+    "backends",
+    "sampling.keep = [{}]",
+    "[backends.a.b.c]",
+    "\\ud800",
+)
+
+
+def bases() -> list[str]:
+    """Texts to start from: the example, the marked file, and the corpus."""
+    return [EXAMPLE.read_text(encoding="utf-8"), MARKED] + [
+        path.read_text(encoding="utf-8") for path in sorted(CASES.glob("*.toml"))
+    ]
+
+
+def _cut(text: str, chance: random.Random) -> str:
+    at = chance.randrange(len(text) + 1)
+    return text[:at] + text[at + chance.choice((1, 1, 2, 5, 40)) :]
+
+
+def _put(text: str, chance: random.Random) -> str:
+    at = chance.randrange(len(text) + 1)
+    return text[:at] + chance.choice(PIECES) + text[at:]
+
+
+def _lines(text: str, chance: random.Random) -> str:
+    lines = text.split("\n")
+    one, other = chance.randrange(len(lines)), chance.randrange(len(lines))
+    lines[one], lines[other] = lines[other], lines[one]
+    if chance.random() < 0.5:
+        lines.insert(one, lines[chance.randrange(len(lines))])
+    return "\n".join(lines)
+
+
+def _value(text: str, chance: random.Random) -> str:
+    """Another line's value, or a piece, behind an equals sign."""
+    found = list(re.finditer(r"=[ ]*([^\n]*)", text))
+    if not found:
+        return text
+    one = chance.choice(found)
+    other = chance.choice((chance.choice(found)[1], chance.choice(PIECES)))
+    return text[: one.start(1)] + other + text[one.end(1) :]
+
+
+MUTATIONS: tuple[Callable[[str, random.Random], str], ...] = (_cut, _put, _lines, _value)
+
+
+def mutated(number: int) -> str:
+    """The file of that number, the same every time."""
+    chance = random.Random(number)
+    text = chance.choice(bases()) if number % 3 else MARKED
+    for _ in range(chance.choice((1, 1, 2, 3, 8))):
+        text = chance.choice(MUTATIONS)(text, chance)
+    return text
+
+
+@pytest.mark.parametrize("part", range(FILES // PART))
+def test_no_file_brings_a_traceback_a_hang_or_an_error_without_a_line(
+    part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every mutated file ends in 0 or 78, each error with its place, within seconds, and shows no secret."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(part * PART, (part + 1) * PART):
+        text = mutated(number)
+        Path("tracing.toml").write_text(text, encoding="utf-8", errors="replace", newline="")
+        began = time.monotonic()
+        form = ("json", "text")[number % 2]
+        result = CliRunner().invoke(cli, ["check", "tracing.toml", "--format", form])
+        assert time.monotonic() - began < 10, number
+        assert result.exception is None or isinstance(result.exception, SystemExit), number
+        assert result.exit_code in (0, 78), number
+        if form == "json":
+            _judge(json.loads(result.output), number)
+        else:
+            errors = [block for block in result.output.split("\n\n") if block.startswith("error[")]
+            assert all(re.search(r"^ *--> tracing\.toml:\d+:\d+", block, re.MULTILINE) for block in errors)
+            assert bool(errors) == (result.exit_code == 78), number
+
+
+def _judge(found: dict[str, object], number: int) -> None:
+    problems = found["problems"]
+    assert isinstance(problems, list)
+    for one in problems:
+        # Where a name is chosen, a short harmless word of the file is repeated: this one could be a region.
+        assert "marker" not in one["message"] or one["code"] in ("bad-choice", "unknown-type"), number
+        assert one["severity"] == "warning" or (one["file"], bool(one["line"])) == ("tracing.toml", True), (
+            number
+        )
+
+
+def test_every_mutation_changes_something() -> None:
+    """A fuzzer that hands on what it was given would prove nothing."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+    for mutation in MUTATIONS:
+        assert any(mutation(text, random.Random(number)) != text for number in range(5))
+    assert len({mutated(number) for number in range(200)}) > 190
