@@ -1,0 +1,84 @@
+"""Sessions around the tests: every Python, both ends of OpenTelemetry's range, the built wheel, the long mode."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "tests"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+OPENTELEMETRY = {"lowest": ("==1.40.0", "==0.61b0"), "highest": ("", "")}
+PACKAGES = (
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-exporter-otlp-proto-grpc",
+)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types, the import contract, spelling, freshness of what is generated."""
+    session.install("-e", ".[lint,testing]", "hypothesis")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("lint-imports")
+    session.run("codespell", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "src", "docs", "backends")
+    session.run("python", "-m", "ajolo_fanout.reference", "--check")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests on one Python."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+@nox.parametrize("version", list(OPENTELEMETRY))
+def otel(session: nox.Session, version: str) -> None:
+    """The tests at one end of the supported range of OpenTelemetry."""
+    stable, beta = OPENTELEMETRY[version]
+    session.install(
+        "-e",
+        ".[test]",
+        *(f"{name}{stable}" for name in PACKAGES),
+        *(f"opentelemetry-instrumentation-{name}{beta}" for name in ("grpc", "sqlite3", "urllib3")),
+    )
+    session.run("pytest", "-m", "not long", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The tests with branch coverage, child processes included."""
+    session.install("-e", ".[test,lint]")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The built wheel, outside the checkout: profiles and examples travel with it."""
+    session.install("build")
+    out = session.create_tmp()
+    session.run("python", "-m", "build", "--wheel", "--outdir", out, silent=True)
+    session.install("--find-links", out, "--no-index", "--no-deps", "--force-reinstall", "ajolo-fanout")
+    session.install("ajolo-fanout", "--find-links", out)
+    session.chdir(out)
+    session.run("ajolo-fanout", "demo")
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """The long mode: many more examples for each property, and the tests marked `long`."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "--timeout=1800", *session.posargs, env={"AJOLO_LONG": "1"})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Every benchmark; the figures that count are ratios within one run."""
+    session.install("-e", ".[test]")
+    for name in ("span_end", "encode", "redaction", "fanout"):
+        session.run("python", f"benchmarks/{name}.py")

@@ -1,0 +1,80 @@
+"""The documents say what is: links lead somewhere, files are valid, words are the code's."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from ajolo_fanout.config.document import parse
+from ajolo_fanout.health.fates import REASONS
+from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.profiles import catalog
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    page
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("backends/*.md")]
+    if page.is_file()
+)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Every block of a language, with the page that it stands on."""
+    return [
+        (str(page.relative_to(ROOT)), text)
+        for page in PAGES
+        for found, text in BLOCK.findall(page.read_text())
+        if found == language
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    """A reader who follows a link finds a page."""
+    targets = [target for target, _ in LINK.findall(page.read_text()) if "://" not in target]
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("toml"))
+def test_every_configuration_shown_is_valid(page: str, text: str) -> None:
+    """What is copied from a page works: as it stands, or as the part of a file that it is."""
+    if "[project" in text or "[tool." in text or page == "backends/README.md":
+        pytest.importorskip("tomli").loads(text)
+        return
+    whole = text if "schema = 1" in text else f"schema = 1\n{text}"
+    plan = resolve(parse(whole, page), {}, allow_unset=True)
+    assert plan.backends or "[backends" not in text
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("python"))
+def test_every_program_shown_is_python(page: str, text: str) -> None:
+    """No example has a syntax error."""
+    compile(text, page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_every_profile_is_named_in_the_readme() -> None:
+    """A newcomer sees what the project can send to."""
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in catalog.names() if f"`{name}`" not in readme] == []
+
+
+def test_every_reason_of_a_loss_is_explained() -> None:
+    """Whoever reads a reason in health finds what it means."""
+    page = (ROOT / "docs/explanation/delivery.md").read_text()
+    assert [reason for reason in REASONS if f"`{reason}`" not in page] == []
+
+
+def test_the_readmes_two_commands_are_one_line_each() -> None:
+    """Set-up included: what CI runs is what a newcomer copies."""
+    section = (ROOT / "README.md").read_text().split("## Two commands")[1].split("\n## ")[0]
+    commands = [text.strip() for language, text in BLOCK.findall(section) if language == "bash"]
+    assert len(commands) == 2
+    assert all("\n" not in command and "python3 -m venv" in command for command in commands)
+    assert commands[0].endswith("ajolo-fanout demo")
+    assert "pytest" in commands[1]
