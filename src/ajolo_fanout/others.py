@@ -8,6 +8,7 @@ what the file says about redaction and sampling.
 from __future__ import annotations
 
 import logging
+import threading
 import urllib.parse
 from collections.abc import Iterable, Mapping
 
@@ -52,7 +53,7 @@ VENDORS = (
         "LangSmith's SDK",
         ("langsmith.",),
         ("smith.langchain.com",),
-        "LANGSMITH_OTEL_ENABLED=false turns it off",
+        "LANGSMITH_OTEL_ENABLED=false turns it off, where the program doesn't add OtelSpanProcessor itself",
         "https://docs.langchain.com/langsmith/trace-with-opentelemetry",
     ),
     Vendor(
@@ -91,7 +92,7 @@ _OTLP_PORTS = frozenset({4317, 4318})
 
 
 class Others:
-    """What is on one provider besides ours. Not thread-safe; nothing of it raises."""
+    """What is on one provider besides ours."""
 
     def __init__(self, provider: TracerProvider, ours: SpanProcessor, urls: Mapping[str, str]) -> None:
         """Look at what is there now. It has been named by whoever attached to the provider.
@@ -105,20 +106,25 @@ class Others:
         self._ours = ours
         self._urls = urls
         self._known: tuple[SpanProcessor, ...] = ()
+        self._looking = threading.RLock()  # a handler of logs may look again
         self._look(named=True)
 
     def look(self) -> None:
         """Name what has come since the last look."""
         self._look(named=False)
 
+    def after_fork(self) -> None:
+        """In a forked child, where nobody holds what a thread of the parent held."""
+        self._looking = threading.RLock()
+
     def _look(self, *, named: bool) -> None:
         present = sdk_internals.span_processors(self._provider) or ()
         if present is self._known:
             return
-        new = [
-            one for one in present if one is not self._ours and all(one is not known for known in self._known)
-        ]
-        self._known = present
+        with self._looking:
+            before = (*self._known, self._ours)
+            new = [one for one in present if all(one is not known for known in before)]
+            self._known = present
         for one in new:
             twice = _twice(one, self._urls)
             if twice:

@@ -1,4 +1,4 @@
-"""The provider that we build: a plain one of the SDK's, as a plan wants it."""
+"""What a plan wants of a provider: one that we build, a plain one of the SDK's, or one that is there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider, sampling
@@ -16,10 +17,12 @@ from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.span import TraceState
 from opentelemetry.util.types import Attributes
 
-from ajolo_fanout.plan.model import Plan
+from ajolo_fanout.config.limits import ProviderLimits
+from ajolo_fanout.config.shutdown import ShutdownSettings
+from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.steps.sampling import ConsistentSampler
 
-__all__ = ["PlanSampler", "build_provider", "silent_provider"]
+__all__ = ["PlanSampler", "build_provider", "empty_plan", "follows", "overlaid", "silent_provider"]
 
 
 class PlanSampler(sampling.Sampler):
@@ -97,6 +100,35 @@ def build_provider(plan: Plan) -> TracerProvider:
 def silent_provider() -> TracerProvider:
     """A provider that records nothing, for a handle that has nowhere to send to."""
     return TracerProvider(sampler=sampling.ALWAYS_OFF, resource=_resource({}), shutdown_on_exit=False)
+
+
+def overlaid(backend: BackendPlan, plan: Plan) -> BackendPlan:
+    """`backend` with the file's resource laid over each span's: the provider's own isn't the file's."""
+    shape = backend.steps.shape
+    resource = {**plan.resource, **shape.resource}
+    steps = attrs.evolve(backend.steps, shape=attrs.evolve(shape, resource=resource))
+    return attrs.evolve(backend, steps=steps)
+
+
+def follows(plan: Plan) -> bool:
+    """Whether the pipeline has to know from their starts on which spans belong together."""
+    if any(backend.steps.needs_whole_traces for backend in plan.backends):
+        return True
+    # With the flag set on everything, a span's own flag no longer says that upstream decided against it.
+    respects = any(backend.steps.sampling.parent == "respect" for backend in plan.backends)
+    return plan.sampling.propagate == "all" and respects and plan.shares.ignored > 0
+
+
+def empty_plan() -> Plan:
+    """The plan of a handle for which there was no file to read."""
+    return Plan(
+        file="",
+        path=None,
+        resource={},
+        limits=ProviderLimits(None, None, None, None),
+        shutdown=ShutdownSettings(),
+        backends=(),
+    )
 
 
 def _limit(value: int | None) -> int:

@@ -90,6 +90,8 @@ def endpoint_of(processor: SpanProcessor) -> str:
                 return found
         held = (getattr(part, name, None) for name in _PARTS)
         waiting.extend(one for one in held if one is not None)
+        group = getattr(part, "_span_processors", ())
+        waiting.extend(group if isinstance(group, tuple) else ())
     return ""
 
 

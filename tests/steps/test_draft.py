@@ -248,3 +248,13 @@ def test_an_event_and_a_link_of_their_own() -> None:
     assert draft.events[0] is event
     assert "retry" in repr(draft.events)
     assert "changed" in repr(draft)
+
+
+def test_an_added_event_stands_at_the_end_of_the_span_unless_told_otherwise() -> None:
+    span = make_span(events=[("first", {})], start_time=5, end_time=9)
+    draft = Draft(span)
+    draft.add_event("second", {"a": 1})
+    draft.add_event("third", timestamp=7)
+    assert [(one.name, one.timestamp) for one in draft.readable().events][1:] == [("second", 9), ("third", 7)]
+    assert len(span.events) == 1
+    assert draft.changed

@@ -39,11 +39,13 @@ class Undelivered:
     Attributes:
         renditions: Whose fate is open.
         outcome: Why the last request wasn't taken.
+        tried: The spans of that request.
         progress: Whether an earlier request of the same batch got an answer.
     """
 
     renditions: list[Rendition]
     outcome: Outcome
+    tried: Sequence[Rendition] = ()
     progress: bool = False
 
 
@@ -55,6 +57,7 @@ class _Run:
     deadline: float
     settled: list[Rendition] = attrs.field(factory=list)
     answered: bool = False
+    tried: Sequence[Rendition] = ()  # the spans of its last request
     slowest: float = 0.0  # seconds that its slowest answered request took
 
     def rest(self, renditions: Iterable[Rendition]) -> list[Rendition]:
@@ -135,7 +138,9 @@ class Dispatch:
         finally:
             if not finished:
                 self._lose(run, run.rest(renditions), "error")
-        return None if outcome is None else Undelivered(run.rest(renditions), outcome, run.answered)
+        if outcome is None:
+            return None
+        return Undelivered(run.rest(renditions), outcome, run.tried, run.answered)
 
     def _send_all(self, run: _Run, renditions: Sequence[Rendition]) -> Outcome | None:
         """Send what can be sent; the outcome that stopped it, or None."""
@@ -148,7 +153,7 @@ class Dispatch:
 
     def _send_request(self, run: _Run, request: Request) -> Outcome | None:
         """Send one request and settle its spans; the outcome when they are to be sent again."""
-        spans = list(request.renditions)
+        run.tried = spans = list(request.renditions)
         if len(spans) == 1 and 0 < self._max_request_bytes < len(request.body):
             return self._send_limited(run, spans[0], len(request.body), self._max_request_bytes)
         outcome = self._send(run, request.body, len(spans))

@@ -321,9 +321,11 @@ class Redelivery:
             renditions = [one for part in taken.parts for one in part.renditions]
             undelivered = self._dispatch.run(account, renditions, self._clock() + self._batch_timeout)
             rest = undelivered.renditions if undelivered is not None else []
-            outcome = undelivered.outcome if undelivered is not None else None
             open_ones = split([part.renditions for part in taken.parts], rest)
             for part, mine in zip(taken.parts, open_ones, strict=True):
+                # Of several in one request nobody knows which was refused: each gets a trial of its own.
+                to_blame = undelivered is not None and {*map(id, undelivered.tried)} <= {*map(id, mine)}
+                outcome = undelivered.outcome if undelivered is not None and to_blame else None
                 spooling.settle(part, mine, outcome, account.lost)
         if undelivered is not None or not taken.parts:
             spooling.rest()

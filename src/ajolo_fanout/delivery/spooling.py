@@ -269,7 +269,7 @@ class Spooling:
         Args:
             part: What was sent.
             rest: Of its spans those that are to be sent again.
-            outcome: Why.
+            outcome: Why, where it is about this part alone.
             lost: The reasons for those that were lost, by the `id()` of each.
         """
         ticket = part.ticket

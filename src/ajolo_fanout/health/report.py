@@ -171,12 +171,14 @@ class Health:
         backends: One health per backend, by name.
         held: The buffer for backends that need whole traces.
         open_spans: Spans that have started and not ended.
+        carried_over: By backend, what serverless invocations left to the next one, counted by each of them.
         error: What failed in this package itself, so that the rest can't be trusted; empty for nothing.
     """
 
     backends: Mapping[str, BackendHealth] = attrs.field(factory=dict, converter=_frozen)
     held: HeldTraces = attrs.field(factory=HeldTraces)
     open_spans: int = 0
+    carried_over: Mapping[str, int] = attrs.field(factory=dict, converter=_frozen)
     error: str = ""
 
     def __str__(self) -> str:
@@ -195,6 +197,7 @@ class Health:
             "backends": {name: health.to_dict() for name, health in self.backends.items()},
             "held": self.held.to_dict(),
             "open_spans": self.open_spans,
+            "carried_over": dict(self.carried_over),
             "error": self.error,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -60,6 +61,8 @@ class OpenSpans:
         self._started.reset()
         self._ended.reset()
         self._gone.reset()
+        self._asking = threading.Lock()
+        self._told = 0
         self._refs: dict[int, _Ref] = {}
         self._sent: set[int] = set()
         self._forget = _forgetter(self._refs, self._gone)
@@ -70,10 +73,12 @@ class OpenSpans:
         started = self._started.value  # read first: what ends meanwhile can only make the answer too small
         return max(0, started - self._ended.value)
 
-    @property
-    def gone(self) -> int:
-        """How many will never end, for nothing holds them any more; 0 unless they are known."""
-        return self._gone.value
+    def newly_gone(self) -> int:
+        """How many more will never end, for nothing holds them any more; 0 unless they are known."""
+        with self._asking:
+            gone = self._gone.value
+            new, self._told = gone - self._told, gone
+        return new
 
     def starts(self, span: Span) -> None:
         """A span starts."""

@@ -149,6 +149,19 @@ class Draft:
     def events(self, events: Iterable[DraftEvent]) -> None:
         self.events.replace(events)
 
+    def add_event(
+        self, name: str, attributes: Mapping[str, AnyValue] | None = None, timestamp: int | None = None
+    ) -> None:
+        """Add an event to the span.
+
+        Args:
+            name: The event's name.
+            attributes: Its attributes.
+            timestamp: Nanoseconds since the epoch; None for the end of the span.
+        """
+        moment = (self.end_time or 0) if timestamp is None else timestamp  # the same each time it is made
+        self.events.append(DraftEvent(name, attributes, moment))
+
     @property
     def links(self) -> Parts[DraftLink]:
         """The span's links, a list of `DraftLink`."""

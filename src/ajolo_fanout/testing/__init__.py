@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ajolo_fanout.testing.conformance import ProcessorConformance, odd_spans
     from ajolo_fanout.testing.fakes import FakeBackend
     from ajolo_fanout.testing.harness import Harness, fanout
     from ajolo_fanout.testing.otlp_json import read_spans
@@ -22,10 +23,12 @@ __all__ = [
     "FakeBackend",
     "Harness",
     "OtlpServer",
+    "ProcessorConformance",
     "ReceivedRequest",
     "Tls",
     "fanout",
     "make_tls",
+    "odd_spans",
     "read_spans",
     "recorded_runs",
     "recorded_spans",
@@ -33,6 +36,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ProcessorConformance": "conformance",
+    "odd_spans": "conformance",
     "FakeBackend": "fakes",
     "Harness": "harness",
     "fanout": "harness",

@@ -1,0 +1,178 @@
+"""The counters as OpenTelemetry metrics, under the semantic conventions that the SDK has for its own parts.
+
+https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ (status: development). Whatever MeterProvider is
+set gets them, one that is set later included; all instruments are observed, so that nothing is done for them
+while no reader collects. A backend is one processor and one exporter; both bear its name as
+`otel.component.name`.
+"""
+
+from __future__ import annotations
+
+import threading
+import urllib.parse
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+import attrs
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
+
+from ajolo_fanout.health.report import BackendHealth
+
+__all__ = ["Measured", "Source", "component_of", "observe"]
+
+_SCOPE = "ajolo_fanout"
+
+_AT_THE_PROCESSOR = {"inbox_full": "queue_full", "queue_full": "queue_full"}
+"""Reasons for which a span doesn't come as far as the exporter, and what the conventions call them."""
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@attrs.frozen
+class Measured:
+    """One backend at the moment of a collection.
+
+    Attributes:
+        health: Its state and counters.
+        capacity: The spans that its queue takes.
+        exporter: `otel.component.type` of what sends for it.
+        server: `server.address` and `server.port`; empty for what has none.
+    """
+
+    health: BackendHealth
+    capacity: int
+    exporter: str
+    server: Mapping[str, str | int] = attrs.field(factory=dict)
+
+
+class Source(Protocol):
+    """What has backends to be measured."""
+
+    def measured(self) -> Iterable[Measured]:
+        """Each of its backends now. Doesn't raise."""
+
+
+_sources: weakref.WeakSet[Source] = weakref.WeakSet()
+_seen_by: weakref.WeakSet[MeterProvider] = weakref.WeakSet()
+_seen_globally = threading.Event()
+_lock = threading.Lock()
+
+
+def observe(source: Source, provider: MeterProvider | None = None) -> None:
+    """Let `source` be seen in the metrics, for as long as it exists.
+
+    Args:
+        source: With the backends.
+        provider: Where the instruments are made, once each; by default the global one, set or still to be.
+    """
+    with _lock:
+        _sources.add(source)
+        if provider is None:
+            # Once in a process: until a provider is set, a proxy stands for it and hands the instruments on.
+            known, where = _seen_globally.is_set(), metrics.get_meter_provider()
+            _seen_globally.set()
+        else:
+            known, where = provider in _seen_by, provider
+            _seen_by.add(provider)
+        if not known:
+            _make_instruments(where.get_meter(_SCOPE))
+
+
+def component_of(kind: str, protocol: str, url: str) -> tuple[str, dict[str, str | int]]:
+    """`otel.component.type` of what sends to a target, and its `server.*` attributes.
+
+    Args:
+        kind: The target's kind: `"otlp"`, `"console"` or `"file"`.
+        protocol: `"http/protobuf"` or `"grpc"`.
+        url: Where the requests go.
+    """
+    if kind != "otlp":
+        return f"{kind}_span_exporter", {}
+    parts = urllib.parse.urlsplit(url)
+    server: dict[str, str | int] = {}
+    if parts.scheme == "unix":
+        server["server.address"] = parts.path
+    elif parts.hostname:
+        server["server.address"] = parts.hostname
+        port = parts.port or _PORTS.get(parts.scheme)
+        if port:
+            server["server.port"] = port
+    return f"otlp_{'grpc' if protocol == 'grpc' else 'http'}_span_exporter", server
+
+
+def _make_instruments(meter: Meter) -> None:
+    for name, text, read in (
+        ("otel.sdk.exporter.span.exported", "Spans whose export has ended, well or not.", _exported),
+        ("otel.sdk.processor.span.processed", "Spans that left the queue, or weren't let in.", _processed),
+    ):
+        meter.create_observable_counter(name, [_callback(read)], "{span}", text)
+    for name, text, read in (
+        ("otel.sdk.exporter.span.inflight", "Spans that wait in memory to be sent again.", _inflight),
+        ("otel.sdk.processor.span.queue.size", "Spans from the queue to the end of their request.", _size),
+        ("otel.sdk.processor.span.queue.capacity", "How many that may be.", _capacity),
+    ):
+        meter.create_observable_up_down_counter(name, [_callback(read)], "{span}", text)
+
+
+Key = tuple[tuple[str, str | int], ...]
+
+
+def _callback(
+    read: Callable[[Measured], Iterator[tuple[Key, int]]],
+) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe_all(_: CallbackOptions) -> Iterable[Observation]:
+        totals: Counter[Key] = Counter()  # two installations may have a backend of the same name
+        for source in list(_sources):
+            for one in source.measured():
+                for key, number in read(one):
+                    totals[key] += number
+        return [Observation(number, dict(key)) for key, number in totals.items()]
+
+    return observe_all
+
+
+def _exported(one: Measured) -> Iterator[tuple[Key, int]]:
+    counts = one.health.counts
+    yield _exporter(one), counts.delivered + counts.handed_over + counts.replayed
+    for reason, number in counts.lost.items():
+        if reason not in _AT_THE_PROCESSOR:
+            yield _exporter(one, ("error.type", reason)), number
+
+
+def _inflight(one: Measured) -> Iterator[tuple[Key, int]]:
+    yield _exporter(one), one.health.retry_spans
+
+
+def _processed(one: Measured) -> Iterator[tuple[Key, int]]:
+    """Processed is what has been given to the exporter, whatever became of it there."""
+    health, counts = one.health, one.health.counts
+    refused = sum(number for reason, number in counts.lost.items() if reason in _AT_THE_PROCESSOR)
+    given = counts.delivered + counts.handed_over + counts.spooled + counts.lost_total - refused
+    yield _processor(one), given + health.retry_spans
+    if refused:
+        yield _processor(one, ("error.type", "queue_full")), refused
+
+
+def _size(one: Measured) -> Iterator[tuple[Key, int]]:
+    yield _processor(one), one.health.queued_spans
+
+
+def _capacity(one: Measured) -> Iterator[tuple[Key, int]]:
+    yield _processor(one), one.capacity
+
+
+def _exporter(one: Measured, *more: tuple[str, str]) -> Key:
+    return (
+        ("otel.component.name", one.health.name),
+        ("otel.component.type", one.exporter),
+        *one.server.items(),
+        *more,
+    )
+
+
+def _processor(one: Measured, *more: tuple[str, str]) -> Key:
+    name = ("otel.component.name", one.health.name)
+    return (name, ("otel.component.type", "batching_span_processor"), *more)

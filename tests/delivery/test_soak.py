@@ -1,0 +1,132 @@
+"""Faults at random, for long: memory stays flat, and the counts add up to the span."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import LONG
+from tests.delivery.support import Rig, backend, rendition, rigged, spooled
+from tests.delivery.test_spooling import adds_up, on_disk
+
+from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
+
+SECONDS = 600.0 if LONG else 4.0
+RATE = 500
+FAULTS: list[dict[str, Any]] = [
+    {"status": 503},
+    {"status": 503, "retry_after": 1},
+    {"status": 429},
+    {"drop": True},
+    {"delay": 0.8},  # longer than the client waits: taken, and sent again
+    {"status": 413, "message": "request body too large"},
+    {"status": 403},
+]
+
+
+class Taker:
+    """Answers at random, and marks which spans it took."""
+
+    def __init__(self, seed: int) -> None:
+        self.taken: set[int] = set()
+        self.again = 0
+        self.refused: set[int] = set()
+        self.kind = True
+        self._halved: set[int] = set()
+        self._chance = random.Random(seed)
+        self._lock = threading.Lock()
+
+    def __call__(self, request: ReceivedRequest) -> Answer:
+        numbers = {int(span.name) for span in request.spans()}
+        with self._lock:
+            fault = {} if self.kind or self._chance.random() < 0.6 else self._chance.choice(FAULTS)
+            if fault.get("status") == 413:
+                self._halved |= numbers
+            elif fault.get("status") == 403 and self._halved & numbers:
+                fault = {}  # the other half would wait with it, and the test for both
+            answer = Answer(**fault)
+            if answer.success and not answer.drop:
+                self.again += len(self.taken & numbers)
+                self.taken |= numbers
+            elif fault.get("status") == 403:
+                self.refused |= numbers
+        return answer
+
+
+def resident() -> int:
+    """Bytes of memory of this process, servers included."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.timeout(SECONDS + 120)
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"] if LONG else ["http/protobuf"])
+def test_a_soak_with_faults_at_random_loses_nothing_and_stays_flat(protocol: str, tmp_path: Path) -> None:
+    takers = {mode: Taker(seed) for seed, mode in enumerate(("off", "on_failure", "always"))}
+    servers = {mode: OtlpServer(protocol, answer=taker) for mode, taker in takers.items()}
+    plans = []
+    for mode, server in servers.items():
+        plan = backend(server.endpoint, protocol, name=mode, timeout=0.5)
+        plans.append(plan if mode == "off" else spooled(plan, tmp_path / "spool", mode))
+    try:
+        with rigged(*plans) as rigs:
+            offered, memory = _load(rigs, takers, servers)
+            for taker in takers.values():
+                taker.kind = True
+            for rig, (mode, taker) in zip(rigs, takers.items(), strict=True):
+                _ends_well(rig, mode, taker, offered)
+        assert on_disk(tmp_path / "spool") <= len(takers["on_failure"].refused | takers["always"].refused)
+    finally:
+        for server in servers.values():
+            server.stop()
+    if LONG:
+        third = len(memory) // 3
+        second, last = statistics.mean(memory[third : 2 * third]), statistics.mean(memory[2 * third :])
+        assert last < second * 1.05, (second, last)
+
+
+def _load(rigs: list[Rig], takers: dict[str, Taker], servers: dict[str, OtlpServer]) -> tuple[int, list[int]]:
+    """Offer at the rate, faults after the first; how many spans, and the memory at each second."""
+    number, memory = 0, [resident()]
+    started = time.monotonic()
+    pause = threading.Event()
+    while (passed := time.monotonic() - started) < SECONDS:
+        while number < passed * RATE:
+            number += 1
+            for rig in rigs:
+                rig.ledger.seen()
+                rig.outlet.offer_all([rendition(100, name=str(number))])
+        if number > RATE / 2:
+            for taker in takers.values():
+                taker.kind = False
+        if passed > len(memory):
+            memory.append(resident())
+            for server in servers.values():
+                server.clear()
+        pause.wait(0.02)
+    return number, memory
+
+
+def _ends_well(rig: Rig, mode: str, taker: Taker, offered: int) -> None:
+    assert adds_up(rig)
+    assert rig.counts.seen == offered
+    if mode == "off":
+        assert rig.flush(30), rig.ledger.health()
+        lost = rig.counts.lost_total
+        assert set(rig.counts.lost) <= {"rejected"}, "those of 403 only"
+        assert lost <= len(taker.refused)
+        assert rig.counts.delivered == offered - lost
+        assert len(taker.taken) >= offered - lost
+    else:
+        assert rig.flush(30)
+        assert rig.counts.lost_total == 0
+        # What 403 refused is put off for a while; all else follows soon.
+        wait_for(lambda: len(taker.taken | taker.refused) == offered, 40, f"all spans: {rig.ledger.health()}")
+    assert rig.counts.pending == 0
+    assert adds_up(rig)
