@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,17 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
+@pytest.fixture
+def _my_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that a page tells the reader to write, for the file that the page shows."""
+    [code] = [text for _, text in blocks("python") if text.startswith("# my_agent/processors.py\n")]
+    module = types.ModuleType("my_agent.processors")
+    exec(compile(code, "my_agent/processors.py", "exec"), vars(module))
+    monkeypatch.setitem(sys.modules, "my_agent", types.ModuleType("my_agent"))
+    monkeypatch.setitem(sys.modules, "my_agent.processors", module)
+
+
+@pytest.mark.usefixtures("_my_agent")
 @pytest.mark.parametrize(("page", "text"), blocks("toml"))
 def test_every_configuration_shown_is_valid(page: str, text: str) -> None:
     """What is copied from a page works: as it stands, or as the part of a file that it is."""
