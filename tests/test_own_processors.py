@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 import tests.own
 
-from ajolo_fanout.testing import Harness, fanout, wait_for
+from ajolo_fanout.testing import Harness, OtlpServer, fanout, wait_for
 
 DELAY = 1.0
 """Seconds: `batch.schedule_delay` of every backend here."""
@@ -228,3 +230,46 @@ def test_what_it_calls_is_not_traced(tmp_path: Path) -> None:
         trace_spans(harness, 1)
         assert harness.flush()
     assert tests.own.instrumented == [False]
+
+
+def test_it_works_on_in_a_forked_child(tmp_path: Path) -> None:
+    """With threads of the child's own, and counts from zero."""
+    with OtlpServer() as server:
+        path = tmp_path / "tracing.toml"
+        path.write_text(
+            'schema = 1\n[service]\nname = "forks"\n[backends.own]\ntype = "otlp"\n'
+            f'endpoint = "{server.endpoint}"\nprocessors = [{{ type = "tests.own:upper" }}]\n',
+            encoding="utf-8",
+        )
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS, str(path)],
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.stdout.split() == ["1", "1"], done.stderr
+        assert [span.name for span in server.spans] == ["PARENT", "CHILD"]
+
+
+FORKS = """
+import os, sys
+from ajolo_fanout import install_from_config
+
+fanout = install_from_config(sys.argv[1])
+tracer = fanout.provider.get_tracer("forks")
+
+def deliver(name):
+    with tracer.start_as_current_span(name):
+        pass
+    assert fanout.flush()
+    print(fanout.health().backends["own"].counts.delivered, flush=True)
+
+deliver("parent")
+child = os.fork()
+if not child:
+    deliver("child")
+    os._exit(0)
+os.waitpid(child, 0)
+"""

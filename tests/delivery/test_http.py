@@ -264,7 +264,7 @@ def test_what_is_on_this_machine_is_never_asked_of_a_proxy(
         url = server.endpoint.replace("127.0.0.1", host)
         with rigged(backend(url, protocol, exporter=exporter)) as rig:
             rig.ledger.seen()
-            rig.outlet.offer(readable("here"))
+            rig.outlet.offer_all([readable("here")])
             assert rig.flush()
             assert len(server.requests) == 1
         assert proxy.requests == []

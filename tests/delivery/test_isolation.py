@@ -46,7 +46,7 @@ def test_a_sender_that_raises_loses_its_batch_as_error_and_goes_on(caplog: pytes
     for round_ in (1, 2):
         ledger.seen(5)
         for _ in range(5):
-            outlet.offer(rendition())
+            outlet.offer_all([rendition()])
         assert outlet.flush(time.monotonic() + 5)
         assert dict(ledger.counts().lost) == {"error": 5 * round_}
     assert "a slip" in caplog.text
@@ -59,7 +59,7 @@ def test_a_sender_that_never_comes_back_is_left_behind_at_the_deadline() -> None
     outlet = Outlet(backend("http://127.0.0.1:1"), ledger, sender=sender)
     ledger.seen(5)
     for _ in range(5):
-        outlet.offer(rendition())
+        outlet.offer_all([rendition()])
     wait_for(lambda: ledger.counts().requests, 5, "the request")
     started = time.monotonic()
     assert not outlet.shutdown(started + 0.2)

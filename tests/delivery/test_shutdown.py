@@ -227,6 +227,6 @@ def test_a_span_offered_after_the_shutdown_is_counted(caplog: Any) -> None:
     with OtlpServer() as server, rigged(backend(server.endpoint)) as rig:
         assert rig.shutdown()
         rig.ledger.seen()
-        rig.outlet.offer(rendition())
+        rig.outlet.offer_all([rendition()])
         assert dict(rig.counts.lost) == {"shutdown": 1}
         assert rig.counts.pending == 0

@@ -348,6 +348,20 @@ def test_a_server_s_delay_is_obeyed_across_the_spool(folder: Path) -> None:
         assert len(server.requests) <= 3, "joined once it is back"
 
 
+def test_a_server_s_delay_is_obeyed_by_other_processes_too(folder: Path) -> None:
+    """Another outlet stands for one: it finds the batch, and that its time hasn't come."""
+    with (
+        OtlpServer(answer=[Answer(status=429, retry_after=60)]) as server,
+        rigged(spooled(backend(server.endpoint), folder)) as rig,
+    ):
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        with rigged(spooled(backend(server.endpoint), folder)) as other:
+            wait_for(lambda: other.outlet.health().spool_spans == 5, 5, "its first look")
+            assert other.shutdown(5)
+        assert len(server.requests) == 1
+
+
 def test_shutdown_sends_from_the_disk_what_a_backend_takes_again(folder: Path) -> None:
     """A short program: one 503, and its spans don't wait for its next run."""
     with OtlpServer(answer=[Answer(status=503)]) as server:

@@ -27,7 +27,7 @@ def test_spans_are_handed_over_with_our_headers_and_no_others(
         with rigged(backend(server.endpoint, protocol, exporter="stock")) as rig:
             assert os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:1", "it is back"
             rig.ledger.seen()
-            rig.outlet.offer(readable("hello"))
+            rig.outlet.offer_all([readable("hello")])
             assert rig.flush()
             assert rig.counts.handed_over == 1
             assert rig.ledger.state == "ok"
@@ -45,7 +45,7 @@ def test_what_it_fails_to_send_is_lost_as_rejected(protocol: str) -> None:
         rigged(backend(server.endpoint, protocol, exporter="stock")) as rig,
     ):
         rig.ledger.seen()
-        rig.outlet.offer(readable("hello"))
+        rig.outlet.offer_all([readable("hello")])
         assert rig.flush()
         assert dict(rig.counts.lost) == {"rejected": 1}
         assert rig.ledger.state == "failing"
@@ -54,7 +54,7 @@ def test_what_it_fails_to_send_is_lost_as_rejected(protocol: str) -> None:
 def test_a_rendition_without_its_span_is_an_error_that_harms_nobody() -> None:
     with OtlpServer() as server, rigged(backend(server.endpoint, exporter="stock")) as rig:
         rig.ledger.seen()
-        rig.outlet.offer(rendition())
+        rig.outlet.offer_all([rendition()])
         assert rig.flush()
         assert dict(rig.counts.lost) == {"error": 1}
 
@@ -69,7 +69,7 @@ def test_shutdown_beside_a_hung_server_ends_by_the_deadline(protocol: str) -> No
     ):
         rig.ledger.seen(3)
         for name in "abc":
-            rig.outlet.offer(readable(name))
+            rig.outlet.offer_all([readable(name)])
         server.wait_for_requests(1)
         started = time.monotonic()
         assert not rig.shutdown(0.3)

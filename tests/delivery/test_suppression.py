@@ -27,7 +27,9 @@ class Loop(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         self.names.append(span.name)
         self.rig.ledger.seen()
-        self.rig.outlet.offer(Rendition(sampled_context(span.context), encode_span(span, Tally()), ENVELOPE))
+        self.rig.outlet.offer_all(
+            [Rendition(sampled_context(span.context), encode_span(span, Tally()), ENVELOPE)]
+        )
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_spans_go_through_a_unix_socket(
     plan = resolved(path, exporter=exporter)
     with rigged(plan) as rig:
         rig.ledger.seen()
-        rig.outlet.offer(readable("by socket"))
+        rig.outlet.offer_all([readable("by socket")])
         assert rig.flush(), rig.ledger.health()
         assert rig.counts.delivered + rig.counts.handed_over == 1
     [body] = handler.bodies

@@ -69,17 +69,28 @@ def test_uvicorn(
     assert names(server) == [*["lifespan shutdown"] * workers, "request"], program
 
 
+@pytest.mark.parametrize("preload", [False, True], ids=["in each worker", "before the fork"])
 @pytest.mark.parametrize(
     ("worker", "application"),
-    [("sync", "wsgi:app"), ("gthread", "wsgi:app"), ("uvicorn_worker.UvicornWorker", "asgi:app")],
+    [
+        ("sync", "wsgi:app"),
+        ("gthread", "wsgi:app"),
+        ("gevent", "wsgi:app"),
+        ("uvicorn_worker.UvicornWorker", "asgi:app"),
+    ],
 )
 def test_gunicorn(
-    worker: str, application: str, stopped_in_flight: Callable[..., Any], server: OtlpServer, names: Any
+    worker: str,
+    application: str,
+    preload: bool,
+    stopped_in_flight: Callable[..., Any],
+    server: OtlpServer,
+    names: Any,
 ) -> None:
-    if worker.startswith("uvicorn_worker"):
-        pytest.importorskip("uvicorn_worker")
+    """With `--preload`, gevent patches what was imported, and the threads are those of the fork's child."""
+    pytest.importorskip(worker.partition(".")[0] if "." in worker or worker == "gevent" else "gunicorn")
     command = [*GUNICORN, "--bind", "fd://FD", "--worker-class", worker, application]
-    program = stopped_in_flight(command, "module")
+    program = stopped_in_flight([*command, "--preload"] if preload else command, "module")
     assert program.code == 0, program
     lifespan = ["lifespan shutdown"] if application == "asgi:app" else []
     assert names(server) == [*lifespan, "request"], program

@@ -164,10 +164,6 @@ class Outlet:
         if len(admitted) < len(renditions) and not self._closing:
             self._books.tell("queue_full", self._full_message(), len(renditions) - len(admitted))
 
-    def offer(self, rendition: Rendition) -> None:
-        """Take one span, as `offer_all` does."""
-        self.offer_all((rendition,))
-
     def _refused(self, why: Refusal, count: int) -> None:
         self._ledger.lost("shutdown" if why == "closed" else "queue_full", count)
 

@@ -96,7 +96,8 @@ class Redelivery:
         self._backoff = Backoff(self._clock)
         self._stopped = False
         self._look_at = 0.0  # when to look into the spool
-        self._tried = False  # whether the spool was found empty, or the backend down
+        self._asked = 0  # how often somebody wanted the spool drained
+        self._drained = 0  # the last of them after which it was found empty, or the backend down
         if self._spooling is not None:
             self._spooling.reset()
         name = f"ajolo_fanout-redelivery-{self._books.backend}"
@@ -123,7 +124,7 @@ class Redelivery:
         """
         rest = list(renditions)
         if self._spooling is not None:
-            rest = self._spooling.keep(place, rest)
+            rest = self._spooling.keep(place, rest, delay=None if outcome is None else outcome.delay)
         with self._changed:
             kept = self._hold(place, rest, outcome)
             self._came(outcome, spooled=len(rest) < len(renditions))
@@ -213,9 +214,10 @@ class Redelivery:
         if self._spooling is None:
             return
         with self._changed:
-            self._tried = False
+            self._asked += 1
+            mine = self._asked
             self._hurry(deadline)
-            while not (self._tried or self._stopped or self._backoff.hopeless(deadline)):
+            while not (self._drained >= mine or self._stopped or self._backoff.hopeless(deadline)):
                 left = deadline - self._clock()
                 if left <= 0:
                     return
@@ -229,7 +231,7 @@ class Redelivery:
             waiting = list(self._store)
             self._store.clear()
         for held in waiting:
-            rest = self._spooling.keep("retry", held.renditions, self._clock() - held.born)
+            rest = self._spooling.keep("retry", held.renditions, age=self._clock() - held.born)
             if rest:
                 with self._changed:
                     self._store.append(_Held.of(rest, held.born))
@@ -279,7 +281,7 @@ class Redelivery:
                 look_at = max(next_try, self._look_at)
                 if self._spooling is not None and now >= look_at:
                     self._look_at = now + _LOOK
-                    return partial(self._replay, self._spooling)
+                    return partial(self._replay, self._spooling, self._asked)
                 wakes = [] if self._spooling is None else [look_at]
                 if self._store:
                     oldest = min(held.born for held in self._store)
@@ -312,8 +314,8 @@ class Redelivery:
                 self._store.extendleft(reversed(back))
             self._judge(undelivered)
 
-    def _replay(self, spooling: Spooling) -> None:
-        """Send from the disk."""
+    def _replay(self, spooling: Spooling, asked: int) -> None:
+        """Send from the disk; `asked`: those who wanted it before this look began."""
         taken = spooling.take(self._batch_size, trial=self._backoff.down)
         undelivered = None
         if taken.parts:
@@ -333,12 +335,14 @@ class Redelivery:
             if taken.parts:
                 self._judge(undelivered)
                 self._look_at = 0.0
-                self._tried = self._tried or self._backoff.down
+                done = self._backoff.down
             else:
                 wait = _LOOK if taken.due is None else min(taken.due, _LOOK)
                 # Not all processes at once, and not again and again for a batch that others let go of.
                 self._look_at = self._clock() + max(0.05, wait * random.uniform(0.8, 1))  # noqa: S311 - jitter
-                self._tried = True
+                done = True
+            if done:
+                self._drained = asked
 
     def _judge(self, undelivered: Undelivered | None) -> None:
         """What a try says of the backend. Under the lock."""

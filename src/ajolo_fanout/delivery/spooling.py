@@ -148,13 +148,16 @@ class Spooling:
 
     # What leaves memory for the disk.
 
-    def keep(self, place: Place, renditions: Sequence[Rendition], age: float = 0.0) -> list[Rendition]:
+    def keep(
+        self, place: Place, renditions: Sequence[Rendition], *, age: float = 0.0, delay: float | None = None
+    ) -> list[Rendition]:
         """Move spans from the gate's `place` to the disk, which is their fate.
 
         Args:
             place: Where they are.
             renditions: The spans.
             age: Seconds since they were batched.
+            delay: Seconds for which the server wants to be left alone: by other processes, too.
 
         Returns:
             Those that are still in `place`, because the spool can't take them.
@@ -162,14 +165,14 @@ class Spooling:
         ledger, gate, rest = self._books.ledger, self._books.gate, list[Rendition]()
         if gate.closed:
             return list(renditions)
-        for part in self._write(renditions, age, hold=self.ending):
+        for part in self._write(renditions, age, hold=self.ending or bool(delay)):
             count, ticket = len(part.renditions), part.ticket
             if ticket is _REFUSED:
                 rest += part.renditions
             elif not gate.settle(place, count, part.size, partial(ledger.spooled, count)):
                 self._take_back(ticket)
             elif ticket is not None:
-                self._spool.release(ticket)
+                self._spool.release(ticket, time.time() + delay if delay else 0.0)
         return rest
 
     def write_ahead(self, renditions: Sequence[Rendition]) -> list[Part]:

@@ -30,7 +30,7 @@ class _Sampled:
 
 class _Catcher(SpanExporter):
     def __init__(self) -> None:
-        self.caught = contextvars.copy_context()
+        self.caught = contextvars.Context()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002 - the SDK's signature
         self.caught = contextvars.copy_context()
@@ -38,12 +38,12 @@ class _Catcher(SpanExporter):
 
 
 def suppressed() -> contextvars.Context:
-    """A copy of this thread's context in which nothing that is called is traced."""
+    """A context with nothing of the program's in it, in which nothing that is called is traced."""
     catcher = _Catcher()
     context = SpanContext(1, 1, is_remote=False)
     try:
         processor = SimpleSpanProcessor(catcher, meter_provider=NoOpMeterProvider())
     except TypeError:  # an SDK that doesn't count such things yet
         processor = SimpleSpanProcessor(catcher)
-    processor.on_end(cast("ReadableSpan", _Sampled(sampled_context(context))))
+    contextvars.Context().run(processor.on_end, cast("ReadableSpan", _Sampled(sampled_context(context))))
     return catcher.caught

@@ -115,7 +115,12 @@ class OpenSpans:
 
 
 class WatchingSpanProcessor(FanoutSpanProcessor):
-    """The span processor on the provider, with an eye on what doesn't end."""
+    """The span processor on the provider, with an eye on what doesn't end.
+
+    Attributes:
+        at_start: Called at every start of a span until it returns True; for what must be done in the
+            program's own thread, and needn't be before it traces.
+    """
 
     def __init__(self, inbox: Inbox, handle: Handle, starts: Starts, open_spans: OpenSpans) -> None:
         """A processor.
@@ -129,11 +134,14 @@ class WatchingSpanProcessor(FanoutSpanProcessor):
         super().__init__(inbox, handle, starts)
         self._open_spans = open_spans
         self._failed = False
+        self.at_start: Callable[[], bool] | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """A span starts; nothing is raised."""
         try:
             self._open_spans.starts(span)
+            if self.at_start is not None and self.at_start():
+                self.at_start = None
         except Exception:  # the program's thread: a span of a kind that we can't hold starts all the same
             if not self._failed:
                 self._failed = True

@@ -12,7 +12,8 @@ from ajolo_fanout.profiles.model import USELESS_KEYS
 from ajolo_fanout.reference.types import Row, bare, field_options, is_reserved, rows, table, toml
 from ajolo_fanout.steps.keep import KeepRule
 from ajolo_fanout.steps.match import Match
-from ajolo_fanout.steps.processors import PROCESSORS
+from ajolo_fanout.steps.processors import PROCESSORS, OwnSettings
+from ajolo_fanout.steps.processors.own import GROUP
 
 __all__ = ["configuration"]
 
@@ -122,6 +123,16 @@ def _processors() -> Iterator[str]:
         yield (cls.__doc__ or "").strip().splitlines()[0]
         yield ""
         yield from table(rows(cls))
+    yield '#### `type = "package.module:Name"`'
+    yield ""
+    yield (
+        "One of your own, or a name that an installed package registers in the entry-point group "
+        f"`{GROUP}`. A class is made once with the table's other keys as keyword arguments, and called with "
+        "each draft; a function is called with each draft and these keys. "
+        "[How to write one](../how-to/write-a-processor.md)."
+    )
+    yield ""
+    yield from table(rows(OwnSettings))
 
 
 _MATCH = """\

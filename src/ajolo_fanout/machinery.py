@@ -1,0 +1,204 @@
+"""All that works for one installation, from the span processor to the outlets: built, flushed, stopped.
+
+Everything with a thread, a lock or a queue in it is here, so that it can start over in a forked child, and be
+built anew where gevent makes other threads and locks of the program's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from ajolo_fanout import process, sdk_internals
+from ajolo_fanout.accounts import Accounts
+from ajolo_fanout.delivery.outlet import Outlet, flush_all, shutdown_all
+from ajolo_fanout.health.ledger import Ledger
+from ajolo_fanout.health.notices import CutSpans, Reach
+from ajolo_fanout.isolation import Isolation
+from ajolo_fanout.others import Others
+from ajolo_fanout.pipeline.inbox import Inbox
+from ajolo_fanout.pipeline.open_spans import UNFINISHED, OpenSpans, WatchingSpanProcessor
+from ajolo_fanout.pipeline.processor import Handle
+from ajolo_fanout.pipeline.router import Lane, Router
+from ajolo_fanout.pipeline.starts import Starts
+from ajolo_fanout.plan.model import BackendPlan, Plan
+from ajolo_fanout.provider import PlanSampler, follows
+from ajolo_fanout.waiting import Waiters
+
+__all__ = ["Machinery"]
+
+_log = logging.getLogger("ajolo_fanout.fanout")
+
+
+class Machinery:
+    """The parts of one installation, at work from the construction on.
+
+    Attributes:
+        processors: The SDK's `BatchSpanProcessor` of each backend, by name.
+        accounts: What became of the spans.
+        standby: The thread for the end of the process.
+        waiters: The threads that wait for event loops.
+        stopped: Whether it takes no more spans.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        backends: Sequence[BackendPlan],
+        provider: TracerProvider,
+        handle: Handle,
+        isolation: Isolation,
+        *,
+        ours: bool,
+    ) -> None:
+        """Build and start everything, and take what ends on `provider`.
+
+        Args:
+            plan: What is installed.
+            backends: Its backends, as they are for this provider.
+            provider: Whose spans are fanned out.
+            handle: What the provider's flush and shutdown are passed on to.
+            isolation: Where failures end.
+            ours: Whether the provider was built by us.
+        """
+        self._provider = provider
+        self._isolation = isolation
+        self._sends_open_spans = plan.shutdown.open_spans == "send"
+        self.stopped = False
+        ledgers = {one.name: Ledger(one.name) for one in backends}
+        self._reaches = {one.name: Reach(one.name) for one in backends}
+        self._outlets = {one.name: Outlet(one, ledgers[one.name]) for one in backends}
+        self.processors: Mapping[str, BatchSpanProcessor] = MappingProxyType(
+            {name: outlet.processor for name, outlet in self._outlets.items()}
+        )
+        self._inbox = Inbox(max(one.settings.batch.max_queue_size for one in backends))
+        self._starts = Starts(plan.context.attributes, follow=follows(plan))
+        self._router = Router(
+            self._inbox,
+            [self._lane(one, ledgers[one.name]) for one in backends],
+            starts=self._starts,
+            bounds=plan.sampling,
+            weighs=isinstance(provider.sampler, PlanSampler),
+            look=CutSpans(ours=ours),
+        )
+        self._starts.hear(self._router.whole.judges)
+        self.standby = process.Standby("ajolo-fanout-standby")
+        self.waiters = Waiters("ajolo-fanout-waiter")
+        self._open_spans = OpenSpans(known=self._sends_open_spans)
+        self.accounts = Accounts(
+            plan,
+            ledgers,
+            self._outlets,
+            self._inbox,
+            self._router.whole.buffer,
+            self._open_spans,
+            self._never_recorded,
+        )
+        self._processor = WatchingSpanProcessor(self._inbox, handle, self._starts, self._open_spans)
+        self._router.start()
+        provider.add_span_processor(self._processor)
+        urls = {one.name: one.target.url for one in backends if one.target.kind == "otlp"}
+        self._others = Others(provider, self._processor, urls)
+
+    def _lane(self, backend: BackendPlan, ledger: Ledger) -> Lane:
+        name = backend.name
+        return Lane(
+            name=name,
+            steps=backend.steps,
+            ledger=ledger,
+            offer=self._outlets[name].offer_all,
+            stock=backend.settings.exporter == "stock",
+            reach=self._reaches[name],
+        )
+
+    def flush(self, deadline: float) -> None:
+        """Send what has ended; returns by `deadline` (a `time.monotonic()` value)."""
+        if self.stopped:
+            self.standby.call(_nothing).wait(deadline)  # behind a shutdown that is under way
+            return
+        run = self._isolation.run
+        run("draining the inbox", self._router.drain, deadline)
+        run("flushing the backends", flush_all, self._outlets.values(), deadline)
+        run("looking for what should be known", self.notice)
+
+    def ask_for_flush(self, deadline: float, done: Callable[[], None]) -> None:
+        """Have a flush made, without waiting here; `done` is called when it is."""
+
+        def flush() -> None:
+            try:
+                self.flush(deadline)
+            finally:
+                done()
+
+        if self.stopped or not self.waiters.call(flush):
+            self.standby.call(done)  # behind a shutdown that is under way
+
+    def stop(self, deadline: float) -> None:
+        """Send what has ended and stop. Called on the standby thread alone, one call after another: no lock."""
+        if self.stopped:
+            return
+        self.stopped = True
+        run = self._isolation.run
+        run("keeping no more traces", self._starts.stop)
+        run("counting spans that are open", self._end_open_spans)
+        run("stopping the router", self._router.stop, deadline)
+        run("shutting the backends down", shutdown_all, self._outlets.values(), deadline)
+        run("looking for what should be known", self.notice)
+        self.waiters.stop()
+        self.standby.stop()
+
+    def _end_open_spans(self) -> None:
+        self.accounts.open_at_end = left = self._open_spans.count
+        sent = self._processor.send_unfinished() if self._sends_open_spans else 0
+        if sent:
+            _log.warning("%d spans had not ended at the shutdown: sent, marked %s", sent, UNFINISHED)
+        if left > sent:
+            _log.warning(
+                "%d spans never ended: they reach no backend, and what is below them has no parent there%s",
+                left - sent,
+                "" if sent else ' ([shutdown] open_spans = "send" sends those that are still there)',
+            )
+
+    def detach(self) -> bool:
+        """Take our span processor off the provider."""
+        return sdk_internals.remove_span_processor(self._provider, self._processor)
+
+    def after_fork(self) -> None:
+        """Start over in a forked child: threads, queues, connections; counts from zero."""
+        self.accounts.reset()
+        if self.stopped:
+            return
+        for outlet in self._outlets.values():
+            outlet.after_fork()
+        self._router.after_fork()
+        self.standby.after_fork()
+        self.waiters.after_fork()
+        self._open_spans.reset()
+        self._others.after_fork()
+        for reach in self._reaches.values():
+            reach.reset()
+
+    def after_fork_in_main_thread(self, call: Callable[[], bool]) -> None:
+        """Have `call` made at the next start of a span, and again until it says that it is done."""
+        self._processor.at_start = call
+
+    def notice(self) -> None:
+        """Say what nobody would notice otherwise, once each."""
+        self._others.look()
+        gone = self._open_spans.newly_gone()
+        if gone:
+            message = f"{gone} spans were let go without an end: what is below them has no parent anywhere"
+            self._isolation.teller.say("spans", "gone", message, n=gone)
+
+    def _never_recorded(self) -> int:
+        """What the provider's sampler never recorded since it was made; 0 where the sampler isn't ours."""
+        sampler = self._provider.sampler
+        return sampler.never_recorded if isinstance(sampler, PlanSampler) else 0
+
+
+def _nothing() -> None:
+    """What the standby thread is asked for to learn that it has done all before."""
