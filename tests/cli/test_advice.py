@@ -197,6 +197,17 @@ def test_recordings_are_read_once_and_only_for_rules() -> None:
     assert read == [1]
 
 
+def test_no_more_recordings_are_read_than_tell_the_rules_spans_from_the_others() -> None:
+    """Reading is what `check` takes most of its time for."""
+    spans = recorded_spans()
+    chat = next(index for index, span in enumerate(spans) if span.name.startswith("chat"))
+    other = next(index for index, span in enumerate(spans) if not span.name.startswith("chat"))
+    read = iter(spans)
+    rule = 'select.include = [{ name = "chat*" }]\nselect.exclude = [{ name = "chat*" }]\n'
+    assert examine(document(OTLP + rule), Surroundings({}, spans=lambda: read)).warnings == ()
+    assert len(spans) - len(list(read)) == max(chat, other) + 1
+
+
 def test_no_spans_are_no_evidence() -> None:
     rule = OTLP + 'select.include = [{ name = "nosuch" }]\n'
     assert examine(document(rule), Surroundings({}, spans=list)).warnings == ()

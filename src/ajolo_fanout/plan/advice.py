@@ -76,7 +76,8 @@ class Surroundings:
     Attributes:
         environ: The environment.
         ddtrace: Whether ddtrace can be imported.
-        spans: Reads recorded spans; called only where a rule can be tried on them. None leaves that out.
+        spans: Reads recorded spans; called only where a rule can be tried on them, and read no further than
+            the rules need. None leaves that out.
         recording: What these spans are, for messages: "recorded Ajolopy spans".
         allow_unset: Let placeholders stand for unset variables and missing secret files: this is not the
             machine on which the file will be used.
@@ -84,7 +85,7 @@ class Surroundings:
 
     environ: Mapping[str, str] = attrs.field(repr=False)
     ddtrace: bool = False
-    spans: Callable[[], Sequence[Any]] | None = None
+    spans: Callable[[], Iterable[Any]] | None = None
     recording: str = "recorded spans"
     allow_unset: bool = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -20,7 +20,7 @@ __all__ = ["idle_rules", "rules"]
 
 
 def idle_rules(
-    plan: Plan, document: Document, read: Callable[[], Sequence[Any]], recording: str
+    plan: Plan, document: Document, read: Callable[[], Iterable[Any]], recording: str
 ) -> Iterator[Problem]:
     """Rules that tell no recorded span from another.
 
@@ -29,10 +29,11 @@ def idle_rules(
     Args:
         plan: Whose rules.
         document: Where they stand.
-        read: Gives the spans; called once, and only where there is a rule.
+        read: Gives the spans; called once, only where there is a rule, and asked for no more spans than
+            tell its rules' spans from the others.
         recording: What the spans are, for the message.
     """
-    spans: Sequence[Any] | None = None
+    spans = _Once(read)
     tried: dict[Place, Problem | None] = {}
     for backend in plan.backends:
         for path, match in rules(backend):
@@ -41,7 +42,6 @@ def idle_rules(
             timeless = attrs.evolve(match, min_duration=None, max_duration=None)
             if place in tried or _timed(timeless) or (timeless == Match() and _timed(match)):
                 continue
-            spans = read() if spans is None else spans
             problem = _judged(timeless, path, spans, recording, place)
             all_of_them = problem is not None and problem.code == "matches-all"
             tried[place] = None if all_of_them and _timed(match) else problem
@@ -68,20 +68,43 @@ def _matches(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Match]]:
             yield from _matches(inner, (*path, index))
 
 
+class _Once:
+    """Spans that are read as they are asked for, and only once however often."""
+
+    def __init__(self, read: Callable[[], Iterable[Any]]) -> None:
+        self._read = read
+        self._rest: Iterator[Any] | None = None
+        self._known: list[Any] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._known
+        if self._rest is None:
+            self._rest = iter(self._read())
+        for span in self._rest:
+            self._known.append(span)
+            yield span
+
+
 def _judged(
-    match: Match, path: KeyPath, spans: Sequence[Any], recording: str, place: Place
+    match: Match, path: KeyPath, spans: Iterable[Any], recording: str, place: Place
 ) -> Problem | None:
     roots_only = path[-1] == "root"
-    asked = [span for span in spans if is_local_root(span)] if roots_only else spans
-    what = "roots among the " if roots_only else ""
     test = compile_match(match)
-    count = sum(bool(test(span)) for span in asked)
+    asked = matched = 0
+    for span in spans:
+        if roots_only and not is_local_root(span):
+            continue
+        asked += 1
+        matched += bool(test(span))
+        if 0 < matched < asked:
+            return None  # it tells spans apart: no more of them need be read
+    what = "roots among the " if roots_only else ""
     hint = "see whether that is meant, or try the rule on spans of your own with --spans FILE"
-    if asked and not count:
-        message = f"matches none of the {len(asked)} {what}{recording}; {hint}"
+    if asked and not matched:
+        message = f"matches none of the {asked} {what}{recording}; {hint}"
         return place.problem(message, "matches-none", "warning")
-    if asked and count == len(asked):
-        message = f"matches all {len(asked)} {what}{recording}; {hint}"
+    if asked:
+        message = f"matches all {asked} {what}{recording}; {hint}"
         return place.problem(message, "matches-all", "warning")
     return None
 
