@@ -25,6 +25,7 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports")
     session.run("codespell", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "src", "docs", "backends")
     session.run("python", "-m", "ajolo_fanout.reference", "--check")
+    session.run("python", "-m", "ajolo_fanout.cli.reference", "--check")
 
 
 @nox.session(python=PYTHONS)

@@ -72,6 +72,10 @@ class Run:
 
 @click.command(
     epilog="""\b
+Examples:
+  ajolo-fanout demo
+
+\b
 Exit codes:
   0  every backend got exactly what the file says
   1  one didn't; what is wrong is listed
