@@ -10,7 +10,7 @@ from ajolo_fanout.cli.output import Output
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan.excerpt import Excerpt
 
-__all__ = ["count_of", "diagnostics", "github", "place", "summary"]
+__all__ = ["brief", "count_of", "diagnostics", "github", "place", "summary"]
 
 _COLORS = {"error": "red", "warning": "yellow"}
 _GITHUB = {"%": "%25", "\r": "%0D", "\n": "%0A"}
@@ -27,6 +27,16 @@ def diagnostics(problems: Sequence[Problem], show: Show, output: Output) -> str:
 def place(problem: Problem) -> str:
     """`file:line:column`, as far as it is known."""
     return ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part)
+
+
+def brief(problem: Problem, output: Output) -> str:
+    """A problem beside what was asked for: one line, which only a terminal's width breaks."""
+    label = problem.severity
+    text = f"{label}: {place(problem)}: {problem.message}"
+    if output.terminal:
+        how = {"break_long_words": False, "break_on_hyphens": False}
+        text = textwrap.fill(text, output.width, subsequent_indent="  ", **how)  # type: ignore[arg-type]
+    return output.style(label, fg=_COLORS[label], bold=True) + text[len(label) :]
 
 
 def summary(name: str, problems: Sequence[Problem]) -> str:

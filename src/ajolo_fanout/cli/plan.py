@@ -9,7 +9,7 @@ import textwrap
 
 import click
 
-from ajolo_fanout.cli.diagnostics import place
+from ajolo_fanout.cli.diagnostics import brief
 from ajolo_fanout.cli.files import fail, file_argument, open_file
 from ajolo_fanout.cli.output import Output
 from ajolo_fanout.errors import ConfigError
@@ -56,7 +56,7 @@ def plan(file: str | None, *, origins: bool, graphic: bool, as_json: bool) -> No
         fail(opened, error.problems)
     aside = Output.here(error=True)
     for problem in placeholders:
-        aside.say(f"{aside.style('warning', fg='yellow', bold=True)}: {place(problem)}: {problem.message}")
+        aside.say(brief(problem, aside))
     output = Output.here()
     if as_json:
         click.echo(json.dumps(made.to_dict(), indent=2))
