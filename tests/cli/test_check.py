@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tests.cli.cases import CASES, CODE, NAMES, outcome
-from tests.cli.codes import codes
+from tests.cli.codes import codes, reached, sites
 
 from ajolo_fanout.cli.diagnostics import diagnostics, github
 from ajolo_fanout.cli.main import cli
@@ -47,6 +47,15 @@ def test_some_case_shows_every_code_that_the_source_can_give() -> None:
     shown = {code for name in NAMES for code in CODE.findall((CASES / f"{name}.expected").read_text("utf-8"))}
     assert codes().keys() - shown == UNREACHABLE.keys() & codes().keys()
     assert shown <= codes().keys(), "codes.py overlooks a way in which the source gives codes"
+
+
+def test_some_case_reaches_every_place_in_the_source_that_makes_a_problem() -> None:
+    """So a new message has a case, whatever its code; what is wrong with a shipped profile is no file of a user's."""
+    with reached() as lines:
+        for name in NAMES:
+            outcome(name)
+    left = {site for site in sites() - lines if site[0] not in ("config/reserved.py", "profiles/catalog.py")}
+    assert not left
 
 
 @pytest.mark.parametrize("name", NAMES)

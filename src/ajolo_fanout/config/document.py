@@ -10,7 +10,7 @@ import tomli
 
 from ajolo_fanout.config.places import KeyPath, Place, Position, dotted
 from ajolo_fanout.config.scan import Scan, scan
-from ajolo_fanout.config.syntax import Lines, explain, too_deep
+from ajolo_fanout.config.syntax import Lines, explain, long_number, too_deep
 from ajolo_fanout.errors import ConfigError, Problem
 
 __all__ = ["Document", "load", "parse"]
@@ -127,7 +127,7 @@ def parse(text: str, name: str, path: Path | None = None) -> Document:
     except RecursionError:
         problem = too_deep(name)
     except ValueError:  # CPython reads no integer of more than 4,300 digits
-        problem = Problem("not readable: a number has thousands of digits", file=name, code="syntax")
+        problem = long_number(text, name)
     if problem is not None:
         # Raised out here, so that tomli's error, which carries the whole text, is not chained to ours.
         raise ConfigError([problem])

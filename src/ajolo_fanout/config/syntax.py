@@ -9,16 +9,20 @@ from __future__ import annotations
 import bisect
 import re
 
+import attrs
 import tomli
 
 from ajolo_fanout.config.places import KeyPath, Position, dotted
 from ajolo_fanout.config.scan import Scan, scan
 from ajolo_fanout.errors import Problem
 
-__all__ = ["Lines", "explain", "too_deep"]
+__all__ = ["Lines", "explain", "long_number", "too_deep"]
 
 _TWICE = ("Cannot declare", "Cannot overwrite", "Cannot mutate", "Cannot redefine", "Duplicate inline")
 """How tomli's messages begin where something is written twice."""
+
+_DIGITS = re.compile(r"[0-9](?:_?[0-9]){999,}")
+"""CPython can be set to read no more digits than 640; a thousand are no setting of ours in any case."""
 
 _CURLY = "\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
 
@@ -89,6 +93,15 @@ def explain(text: str, error: tomli.TOMLDecodeError, name: str) -> Problem:
 def too_deep(name: str) -> Problem:
     """The problem of brackets or keys nested by the hundred."""
     return Problem("not readable: tables or arrays are nested too deeply", file=name, code="syntax")
+
+
+def long_number(text: str, name: str) -> Problem:
+    """The problem of an integer of more digits than CPython reads (4,300 unless it is told otherwise)."""
+    found = _DIGITS.search(text)
+    assert found is not None
+    line, column = attrs.astuple(Lines(text).position(found.start()))
+    message = "not readable: a number has thousands of digits"
+    return Problem(message, file=name, line=line, column=column, code="syntax")
 
 
 def _twice(found: Scan, lines: Lines, name: str) -> Problem:
