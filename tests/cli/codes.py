@@ -1,4 +1,4 @@
-"""Every code that a problem can have, and every place that makes one, read off the source: there is no list to keep."""
+"""Every code that a problem can have, and every place that makes one, read off the source: no list to keep."""
 
 from __future__ import annotations
 

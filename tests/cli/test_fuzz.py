@@ -59,6 +59,20 @@ PIECES = (
     "sampling.keep = [{}]",
     "[backends.a.b.c]",
     "\\ud800",
+    "[" * 300,
+    "{ a = " * 60,
+    "a." * 600 + "b = 1",
+    "{ a.b = 1, a.c = [] }",
+    "[[1], ['x'], {}]",
+    "1e400",
+    "0xffffffffffffffffffff",
+    "-0",
+    "1_0",
+    "07:32:00",
+    '{ equals = ">= 1" }',
+    "{ any = [{}], not = { root = true } }",
+    '"${A:-${B}}"',
+    '"s3cretmarker"',
 )
 
 
@@ -98,7 +112,26 @@ def _value(text: str, chance: random.Random) -> str:
     return text[: one.start(1)] + other + text[one.end(1) :]
 
 
-MUTATIONS: tuple[Callable[[str, random.Random], str], ...] = (_cut, _put, _lines, _value)
+def _key(text: str, chance: random.Random) -> str:
+    """A key that stands elsewhere, in a table that may not know it."""
+    found = list(re.finditer(r"^([\w.\"-]+) =", text, re.MULTILINE))
+    if not found:
+        return text
+    one, other = chance.choice(found), chance.choice(found)
+    return text[: one.start(1)] + other[1] + text[one.end(1) :]
+
+
+def _header(text: str, chance: random.Random) -> str:
+    """A table that becomes an array of tables, another's table, or a table deeper down."""
+    found = list(re.finditer(r"^\[+([^\[\]\n]+)\]+", text, re.MULTILINE))
+    if not found:
+        return text
+    one, other = chance.choice(found), chance.choice(found)
+    header = chance.choice((f"[[{one[1]}]]", f"[{other[1]}]", f"[{one[1]}.{other[1]}]", f"[{one[1]}.tls]"))
+    return text[: one.start()] + header + text[one.end() :]
+
+
+MUTATIONS: tuple[Callable[[str, random.Random], str], ...] = (_cut, _put, _lines, _value, _key, _header)
 
 
 def mutated(number: int) -> str:
