@@ -26,7 +26,7 @@ from ajolo_fanout.delivery.tls import TlsFiles, make_context
 from ajolo_fanout.otlp.compress import Compression, compress
 from ajolo_fanout.values import Secret
 
-__all__ = ["HttpSender", "user_agent"]
+__all__ = ["HttpSender", "exchange", "pool_manager", "user_agent"]
 
 _log = logging.getLogger("ajolo_fanout.delivery")
 
@@ -127,31 +127,7 @@ class HttpSender:
     def _exchange(
         self, manager: urllib3.PoolManager, body: bytes, headers: dict[str, str]
     ) -> tuple[int, Mapping[str, str], bytes]:
-        response = manager.urlopen(
-            "POST",
-            self._url,
-            body=body,
-            headers=headers,
-            retries=False,
-            redirect=False,
-            timeout=Timeout(total=self._line.left()),
-            preload_content=False,
-        )
-        whole = False
-        try:
-            answer = b""
-            while len(answer) < _MOST_OF_A_BODY:
-                part = response.read(_MOST_OF_A_BODY - len(answer))
-                if not part:
-                    whole = True
-                    break
-                answer += part
-            return response.status, response.headers, answer
-        finally:
-            if whole:
-                response.release_conn()
-            else:
-                response.close()
+        return exchange(manager, self._line, "POST", self._url, headers, body)
 
     def _pool(self) -> urllib3.PoolManager:
         """The connections, made anew when certificates were rotated.
@@ -174,24 +150,13 @@ class HttpSender:
                         "%s: the changed TLS files can't be used, the old ones stay: %s", self._host, error
                     )
                     return self._manager
-            old, self._manager = self._manager, self._make(context)
+            old, self._manager = self._manager, pool_manager(self._url, self._line, context)
         if old is not None:
             old.clear()
         return self._manager
 
     def _is_tls(self) -> bool:
         return self._url.startswith("https://")
-
-    def _make(self, context: ssl.SSLContext | None) -> urllib3.PoolManager:
-        options: dict[str, Any] = (
-            {"maxsize": 2} if context is None else {"maxsize": 2, "ssl_context": context}
-        )
-        proxy = proxy_for(self._url, os.environ)
-        manager = (
-            urllib3.PoolManager(num_pools=2, **options) if proxy is None else _proxy_manager(proxy, options)
-        )
-        manager.pool_classes_by_scheme = pool_classes(self._line)
-        return manager
 
     def abort(self) -> None:
         """Reset the connections in flight; refuse everything from now on."""
@@ -212,7 +177,62 @@ class _UnusableTls(ssl.SSLError):
         super().__init__(f"`tls` can't be used: {error}")
 
 
-def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+def exchange(
+    manager: urllib3.PoolManager,
+    line: Line,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+) -> tuple[int, Mapping[str, str], bytes]:
+    """One request on `line`, which has begun one: status, headers, and the body or its beginning.
+
+    Raises:
+        Exception: whatever urllib3 raises where no answer came.
+    """
+    response = manager.urlopen(
+        method,
+        url,
+        body=body,
+        headers=headers,
+        retries=False,
+        redirect=False,
+        timeout=Timeout(total=line.left()),
+        preload_content=False,
+    )
+    whole = False
+    try:
+        answer = b""
+        while len(answer) < _MOST_OF_A_BODY:
+            part = response.read(_MOST_OF_A_BODY - len(answer))
+            if not part:
+                whole = True
+                break
+            answer += part
+        return response.status, response.headers, answer
+    finally:
+        if whole:
+            response.release_conn()
+        else:
+            response.close()
+
+
+def pool_manager(url: str, line: Line, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+    """Connections to `url` on `line`, by the proxy that the environment names for it.
+
+    Args:
+        url: Where the requests go.
+        line: Keeps their deadlines.
+        context: For `https`; None for plain connections.
+    """
+    options: dict[str, Any] = {"maxsize": 2} if context is None else {"maxsize": 2, "ssl_context": context}
+    proxy = proxy_for(url, os.environ)
+    manager = urllib3.PoolManager(num_pools=2, **options) if proxy is None else _proxied(proxy, options)
+    manager.pool_classes_by_scheme = pool_classes(line)
+    return manager
+
+
+def _proxied(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
     parts = urllib.parse.urlsplit(proxy)
     headers = None
     if parts.username is not None:
