@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, _Lazy] = {
     "backends": _Lazy("ajolo_fanout.cli.backends", "The kinds of backends, and what is known of each."),
     "check": _Lazy("ajolo_fanout.cli.check", "Everything that is wrong with a file, or likely not meant."),
     "demo": _Lazy("ajolo_fanout.cli.demo", "Recorded agent traces at five backends on your own machine."),
+    "doctor": _Lazy("ajolo_fanout.cli.doctor", "Why nothing arrives: each backend asked, and sent a span."),
     "init": _Lazy("ajolo_fanout.cli.init", "Write a commented file to start from."),
     "plan": _Lazy("ajolo_fanout.cli.plan", "What goes where, and why."),
     "schema": _Lazy("ajolo_fanout.cli.schema", "The file's JSON Schema, for editors."),

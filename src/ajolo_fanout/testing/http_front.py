@@ -155,8 +155,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer, *, close: bool = False) -> None:
         payload = answer.payload()
-        self.send_response(answer.status)
-        for name, text in answer.http_headers().items():
+        headers = answer.http_headers()
+        self.send_response_only(answer.status)
+        self.send_header("Server", self.server_version)
+        if "date" not in {name.lower() for name in headers}:  # a script may have a clock of its own
+            self.send_header("Date", self.date_time_string())
+        for name, text in headers.items():
             self.send_header(name, text)
         self.send_header("Content-Length", str(len(payload)))
         if close:

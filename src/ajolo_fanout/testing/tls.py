@@ -5,6 +5,7 @@ Wants `trustme`, which comes with `pip install 'ajolo-fanout[testing]'`.
 
 from __future__ import annotations
 
+import datetime as dt
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,11 @@ class Tls:
 
 
 def make_tls(
-    folder: Path, *, client_required: bool = False, names: Sequence[str] = ("127.0.0.1", "localhost", "::1")
+    folder: Path,
+    *,
+    client_required: bool = False,
+    names: Sequence[str] = ("127.0.0.1", "localhost", "::1"),
+    days: float | None = None,
 ) -> Tls:
     """Make an authority and two certificates in `folder`, which must exist; keys are for the owner only.
 
@@ -60,6 +65,7 @@ def make_tls(
         folder: Where the five PEM files go, such as pytest's `tmp_path`.
         client_required: Whether a server with this refuses clients that show no certificate.
         names: Host names and addresses that the server's certificate is good for.
+        days: How long from now it is valid; a negative number for one that has expired. None: for years.
 
     Raises:
         ModuleNotFoundError: when `trustme` is not installed; the message says how to get it.
@@ -71,7 +77,8 @@ def make_tls(
             "throw-away certificates want trustme: pip install 'ajolo-fanout[testing]'", name=error.name
         ) from error
     authority = trustme.CA()
-    server = authority.issue_cert(*names)
+    end = None if days is None else dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=days)
+    server = authority.issue_cert(*names, not_after=end)
     client = authority.issue_cert("client@ajolo-fanout.invalid")
     tls = Tls(
         ca_file=folder / "ca.pem",

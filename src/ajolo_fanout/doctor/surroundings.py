@@ -1,0 +1,241 @@
+"""What is around the backends: this Python, the packages, the environment, other tracers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from ajolo_fanout import sdk_internals
+from ajolo_fanout.config.document import Document
+from ajolo_fanout.doctor.findings import Check
+from ajolo_fanout.doctor.network import read_proxy
+from ajolo_fanout.errors import Problem
+from ajolo_fanout.others import VENDORS
+from ajolo_fanout.plan.advice import Surroundings, advise
+from ajolo_fanout.plan.model import Plan
+
+__all__ = ["look_around", "outside"]
+
+_PACKAGE = "ajolo-fanout"
+_SAME_RELEASE = (
+    "opentelemetry-api",
+    "opentelemetry-sdk",
+    "opentelemetry-proto",
+    "opentelemetry-exporter-otlp-proto-common",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-exporter-otlp-proto-grpc",
+)
+"""The packages of OpenTelemetry that are released together, and tested together only."""
+
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([<>=!~,.\s0-9a-z]*)")
+_BOUND = re.compile(r"(<=|>=|<|>)\s*([0-9][0-9.]*)")
+
+_ADVICE = {
+    "ambient-environment": "ignored",
+    "config-file-ignored": "ignored",
+    "ddtrace-owns": "ddtrace",
+    "spool-folder": "spool",
+}
+"""The findings of `check` that are about this machine, and the name of the check here."""
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+@attrs.frozen
+class _Conflict:
+    """What a package does to others in its process, and how to live with that."""
+
+    distribution: str
+    said: str
+    next: str
+
+
+_CONFLICTS = (
+    _Conflict(
+        "arize-phoenix-otel",
+        "the provider of phoenix.otel.register() lets go of Phoenix's own processor when another is added, as "
+        "attaching to it does",
+        "call install_from_config() before phoenix.otel.register()",
+    ),
+    _Conflict(
+        "openlit",
+        "openlit.init() sets OTEL_EXPORTER_OTLP_* for the whole process; this file's backends ignore them, "
+        "other exporters don't",
+        "initialise it after what else exports, and without otlp_headers",
+    ),
+)
+"""Read in their sources, of November 2026."""
+
+
+def look_around(plan: Plan, document: Document, environ: Mapping[str, str]) -> tuple[Check, ...]:
+    """What is worth knowing around the backends.
+
+    Args:
+        plan: What the file means.
+        document: The file, for the places of its warnings.
+        environ: The environment.
+    """
+    return (
+        *_switched_off(plan, environ),
+        _python(),
+        _packages(),
+        *_overwritten(),
+        *_advice(plan, document, environ),
+        _provider(environ),
+        *_neighbours(),
+        *_proxies(environ),
+    )
+
+
+def _switched_off(plan: Plan, environ: Mapping[str, str]) -> Iterator[Check]:
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        said = "OTEL_SDK_DISABLED=true: a program with this environment traces and installs nothing"
+        yield Check("switch", "failed", said, "unset OTEL_SDK_DISABLED")
+    if not plan.backends:
+        said = "every backend of the file is off: nothing is sent anywhere"
+        yield Check("switch", "failed", said, "set the variables that are named below, or enabled = true")
+
+
+def _python() -> Check:
+    said = f"{platform.python_implementation()} {platform.python_version()}, {_PACKAGE} {_version(_PACKAGE)}"
+    listed = importlib.metadata.metadata(_PACKAGE).get_all("Classifier") or []
+    tested = re.findall(r"Python :: (3\.\d+)", "\n".join(listed))
+    if ".".join(platform.python_version_tuple()[:2]) in tested:
+        return Check("python", "ok", said)
+    return Check("python", "warning", said, f"tested are {tested[0]} to {tested[-1]}")
+
+
+def _packages() -> Check:
+    """Whether what is installed is in the range that was tested, and of one release."""
+    present = {name: found for name in _SAME_RELEASE if (found := _version(name))}
+    outside_range = [
+        f"{name} {found} ({wanted})"
+        for name, wanted in _requirements().items()
+        if (found := _version(name)) and outside(found, wanted)
+    ]
+    said = f"OpenTelemetry {present.get('opentelemetry-sdk', 'missing')}"
+    if outside_range:
+        said = f"outside the tested range: {', '.join(outside_range)}"
+        return Check("packages", "warning", said, "install a version in that range")
+    if len(set(present.values())) > 1:
+        listed = ", ".join(
+            f"{name.removeprefix('opentelemetry-')} {found}" for name, found in present.items()
+        )
+        advice = f"pip install --upgrade {' '.join(present)}"
+        return Check("packages", "warning", f"OpenTelemetry of several releases: {listed}", advice)
+    return Check("packages", "ok", f"{said}, in the tested range")
+
+
+def _requirements() -> dict[str, str]:
+    """The bounds of the packages that are needed: `{"opentelemetry-sdk": "<2,>=1.40"}`."""
+    found = {}
+    for one in importlib.metadata.requires(_PACKAGE) or ():
+        requirement, _, marker = one.partition(";")
+        if "extra" not in marker and (read := _REQUIREMENT.match(requirement)):
+            found[read[1]] = read[2].strip()
+    return found
+
+
+def outside(version: str, bounds: str) -> bool:
+    """Whether `version` (`"1.45.2"`) is outside `bounds` (`"<2,>=1.40"`); what follows the numbers is ignored."""
+    here = _numbers(version)
+    for operator, text in _BOUND.findall(bounds):
+        bound = _numbers(text)
+        width = max(len(here), len(bound))
+        left, right = (one + (0,) * (width - len(one)) for one in (here, bound))
+        inside = {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}
+        if not inside[operator]:
+            return True
+    return False
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _overwritten() -> Iterator[Check]:
+    """Packages that bring files of OpenTelemetry's own: whichever was installed last has the others' place."""
+    owners: dict[str, set[str]] = {}
+    for one in importlib.metadata.distributions():
+        for path in one.files or ():
+            name = str(path)
+            if name.startswith("opentelemetry/") and name.endswith(".py"):
+                owners.setdefault(name, set()).add(one.name)
+    several = {frozenset(names) for names in owners.values() if len(names) > 1}
+    for names in sorted(several, key=sorted):
+        said = (
+            f"{' and '.join(sorted(names))} bring the same files of OpenTelemetry, of which one set is there"
+        )
+        yield Check("packages", "warning", said, "keep one of them, and install the other anew after it")
+
+
+def _advice(plan: Plan, document: Document, environ: Mapping[str, str]) -> Iterator[Check]:
+    """What `check` says of this machine."""
+    surroundings = Surroundings(environ, ddtrace=importlib.util.find_spec("ddtrace") is not None)
+    problems: Sequence[Problem] = [*plan.warnings, *advise(plan, document, surroundings)]
+    for problem in problems:
+        if problem.code in _ADVICE:
+            subject = f"{problem.key} " if problem.key and not problem.file else ""
+            place = f"{problem.file}:{problem.line}: " if problem.file and problem.line else ""
+            yield Check(_ADVICE[problem.code], "warning", f"{place}{subject}{problem.message}")
+
+
+def _provider(environ: Mapping[str, str]) -> Check:
+    """The global provider of this process: another's where the doctor runs under what sets one."""
+    named = environ.get("OTEL_PYTHON_TRACER_PROVIDER")
+    try:
+        current = trace.get_tracer_provider()
+    except Exception as error:  # what the variable names can't be loaded; another package's failure
+        said = f"OTEL_PYTHON_TRACER_PROVIDER is set, and loading it failed with {type(error).__name__}"
+        return Check("provider", "failed", said, "unset OTEL_PYTHON_TRACER_PROVIDER")
+    kind = f"{type(current).__module__}.{type(current).__qualname__}"
+    if isinstance(current, TracerProvider):
+        processors = sdk_internals.span_processors(current) or ()
+        others = ", ".join(map(sdk_internals.describe_processor, processors)) or "none"
+        said = f"there is one already ({kind}), with these span processors: {others}"
+        return Check("provider", "warning", said, "installing attaches to it: its sampler and limits stay")
+    if isinstance(current, trace.ProxyTracerProvider):
+        return Check("provider", "ok", "none is set before the file is installed")
+    said = f"the global provider is {kind}, which takes no span processor: installing fails"
+    advice = "unset OTEL_PYTHON_TRACER_PROVIDER" if named else "install before the library that sets it"
+    if kind.startswith("ddtrace."):
+        advice = "unset DD_TRACE_OTEL_ENABLED, and OTEL_SDK_DISABLED=false; ddtrace goes on by itself"
+    return Check("provider", "failed", said, advice)
+
+
+def _neighbours() -> Iterator[Check]:
+    """Libraries that are installed here and trace by themselves; whether a program uses them, it alone knows."""
+    for vendor in VENDORS:
+        root = vendor.modules[0].partition(".")[0]
+        if vendor.hosts and importlib.util.find_spec(root) is not None:
+            said = f"{vendor.name} is installed; in a program that uses it, it sends on its own"
+            yield Check("neighbour", "ok", f"{said}. {vendor.switch[:1].upper()}{vendor.switch[1:]}")
+    for one in _CONFLICTS:
+        if found := _version(one.distribution):
+            yield Check("neighbour", "warning", f"{one.distribution} {found}: {one.said}", one.next)
+
+
+def _proxies(environ: Mapping[str, str]) -> Iterator[Check]:
+    """The proxies of the environment, without their credentials."""
+    for name in (variable for lower in _PROXIES for variable in (lower, lower.upper())):
+        if text := environ.get(name):
+            proxy = read_proxy(text if "://" in text else f"http://{text}")
+            yield Check("proxy", "ok", f"{name} is {proxy.url if proxy is not None else 'no URL of a proxy'}")
+    bypass = environ.get("no_proxy") or environ.get("NO_PROXY")
+    if bypass and any(environ.get(name) or environ.get(name.upper()) for name in _PROXIES):
+        yield Check("proxy", "ok", f"NO_PROXY leaves out {bypass}")

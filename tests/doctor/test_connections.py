@@ -1,0 +1,307 @@
+"""Names, connections, TLS and proxies: what can fail before a backend hears of anything."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from tests.delivery.hostile import Hostile, hang_on_answer
+from tests.doctor.support import closed_port, diagnosed, names, one
+
+from ajolo_fanout.doctor import network
+from ajolo_fanout.testing import OtlpServer, Tls, make_tls
+
+Protocol = Literal["http/protobuf", "grpc"]
+BOTH: tuple[Protocol, ...] = ("http/protobuf", "grpc")
+both = pytest.mark.parametrize("protocol", BOTH)
+
+
+def backend(endpoint: str, protocol: Protocol = "http/protobuf", **tls: object) -> str:
+    more = "".join(f'tls.{key} = "{value}"\n' for key, value in tls.items())
+    return f'[backends.b]\ntype = "otlp"\nprotocol = "{protocol}"\nendpoint = "{endpoint}"\n{more}'
+
+
+@both
+def test_a_name_that_nobody_knows(protocol: Protocol) -> None:
+    found = diagnosed(backend("http://no-such-host.invalid:4318", protocol))
+    assert found.verdict == "name-unknown"
+    assert "no-such-host.invalid can't be resolved" in found.said
+    assert "check how the host is written" in found.next
+    assert names(found) == ["name", "span"], "nothing else makes sense then"
+    assert one(found, "span").status == "skipped"
+
+
+@both
+def test_a_port_on_which_nobody_listens(protocol: Protocol) -> None:
+    found = diagnosed(backend(f"http://127.0.0.1:{closed_port()}", protocol))
+    assert found.verdict == "refused"
+    assert "start what should listen there" in found.next
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.0/8 is one address elsewhere; run it on Linux")
+@pytest.mark.parametrize(
+    ("asked", "listens", "protocol"), [(4317, 4318, "http/protobuf"), (4318, 4317, "grpc")]
+)
+def test_the_other_otlp_port_is_named_when_it_is_open(asked: int, listens: int, protocol: str) -> None:
+    """Two ports and two protocols: half of all that goes wrong with an OTLP endpoint."""
+    with socket.create_server(("127.77.13.5", listens)):
+        said = network.other_port("127.77.13.5", asked, 10)
+    assert said.startswith(f"port {listens}")
+    assert f'protocol = "{protocol}"' in said
+    assert network.other_port("127.77.13.6", asked, 10) == ""
+    assert network.other_port("127.77.13.5", 80, 10) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full backlog refuses elsewhere; run it on Linux")
+def test_a_firewall_that_drops_everything_is_no_answer() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for connection in waiting:  # fill the backlog: what comes after is left without an answer
+            connection.setblocking(False)
+            connection.connect_ex(address)
+        found = diagnosed(backend(f"http://127.0.0.1:{address[1]}"), seconds=2)
+        for connection in waiting:
+            connection.close()
+    assert found.verdict == "no-answer"
+    assert "firewall" in found.next
+
+
+# -- TLS ---------------------------------------------------------------------------------------------------
+
+
+@both
+def test_a_certificate_that_is_trusted(protocol: Protocol, tmp_path: Path) -> None:
+    tls = make_tls(tmp_path)
+    with OtlpServer(protocol, tls=tls) as server:
+        found = diagnosed(backend(server.endpoint, protocol, ca_file=tls.ca_file))
+    check = one(found, "tls")
+    assert (found.verdict, check.status) == ("fine", "ok")
+    assert "TLSv1.3; issued by trustme" in check.said
+    assert "days left (" in check.said
+
+
+def test_a_certificate_that_ends_soon_is_a_warning(tmp_path: Path) -> None:
+    tls = make_tls(tmp_path, days=3.5)
+    with OtlpServer(tls=tls) as server:
+        found = diagnosed(backend(server.endpoint, ca_file=tls.ca_file))
+    assert found.verdict == "fine"
+    check = one(found, "tls")
+    assert (check.status, check.next) == ("warning", "have the certificate renewed before it ends")
+    assert "3 days left" in check.said
+
+
+@both
+def test_a_certificate_that_nobody_here_trusts(protocol: Protocol, tmp_path: Path) -> None:
+    with OtlpServer(protocol, tls=make_tls(tmp_path)) as server:
+        found = diagnosed(backend(server.endpoint, protocol))
+    assert found.verdict == "certificate-untrusted"
+    assert "issued by trustme" in found.said
+    assert "`tls.ca_file`" in found.next
+
+
+def test_a_certificate_of_another_authority_than_the_files(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = make_tls(tmp_path / "other")
+    with OtlpServer(tls=make_tls(tmp_path)) as server:
+        found = diagnosed(backend(server.endpoint, ca_file=other.ca_file))
+    assert found.verdict == "certificate-untrusted"
+    assert "the one of ca.pem didn't" in found.next
+
+
+@both
+def test_a_certificate_that_has_expired(protocol: Protocol, tmp_path: Path) -> None:
+    tls = make_tls(tmp_path, days=-2.5)
+    with OtlpServer(protocol, tls=tls) as server:
+        found = diagnosed(backend(server.endpoint, protocol, ca_file=tls.ca_file))
+    assert found.verdict == "certificate-expired"
+    assert "ended 3 days ago" in found.said
+    assert "have it renewed" in found.next
+
+
+@both
+def test_a_certificate_for_another_host(protocol: Protocol, tmp_path: Path) -> None:
+    tls = make_tls(tmp_path, names=("collector.example", "other.example"))
+    with OtlpServer(protocol, tls=tls) as server:
+        found = diagnosed(backend(server.endpoint, protocol, ca_file=tls.ca_file))
+    assert found.verdict == "certificate-wrong-host"
+    assert "for collector.example, other.example, not for 127.0.0.1" in found.said
+    assert "issued by trustme" in found.said
+    assert "one of these names in `endpoint`" in found.next
+
+
+def test_verification_that_is_switched_off_is_a_warning(tmp_path: Path) -> None:
+    with OtlpServer(tls=make_tls(tmp_path)) as server:
+        text = backend(server.endpoint) + "tls.insecure_skip_verify = true\n"
+        found = diagnosed(text)
+    assert found.verdict == "fine"
+    check = one(found, "tls")
+    assert check.status == "warning"
+    assert "not verified" in check.said
+    assert "issued by trustme" in check.said
+
+
+@both
+def test_a_server_that_wants_a_client_certificate(protocol: Protocol, tmp_path: Path) -> None:
+    tls = make_tls(tmp_path, client_required=True)
+    with OtlpServer(protocol, tls=tls) as server:
+        without = diagnosed(backend(server.endpoint, protocol, ca_file=tls.ca_file))
+        files = {"ca_file": tls.ca_file, "cert_file": tls.client_cert_file, "key_file": tls.client_key_file}
+        with_one = diagnosed(backend(server.endpoint, protocol, **files))
+    assert (without.verdict, with_one.verdict) == ("client-certificate", "fine")
+    assert "`tls.cert_file` and `tls.key_file`" in without.next
+
+
+@both
+def test_a_client_certificate_of_another_authority(protocol: Protocol, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    tls, other = make_tls(tmp_path, client_required=True), make_tls(tmp_path / "other")
+    files = {"ca_file": tls.ca_file, "cert_file": other.client_cert_file, "key_file": other.client_key_file}
+    with OtlpServer(protocol, tls=tls) as server:
+        found = diagnosed(backend(server.endpoint, protocol, **files))
+    assert found.verdict == "client-certificate"
+    assert "its authority has to be one that the server trusts" in found.next
+
+
+@both
+def test_https_where_the_server_speaks_plainly(protocol: Protocol) -> None:
+    with OtlpServer(protocol) as server:
+        found = diagnosed(backend(server.endpoint.replace("http:", "https:"), protocol))
+    assert found.verdict in ("wrong-scheme", "cut-off")
+    if protocol == "http/protobuf":
+        assert (found.verdict, found.next) == ("wrong-scheme", "write http:// in `endpoint`")
+
+
+@both
+def test_http_where_the_server_wants_tls(protocol: Protocol, tmp_path: Path) -> None:
+    with OtlpServer(protocol, tls=make_tls(tmp_path)) as server:
+        found = diagnosed(backend(server.endpoint.replace("https:", "http:"), protocol))
+    assert found.verdict == "wrong-scheme"
+    assert "write https://" in found.next
+
+
+def test_a_handshake_without_an_answer_ends_by_itself() -> None:
+    with Hostile(hang_on_answer) as server:
+        found = diagnosed(backend(server.url.replace("http:", "https:")), seconds=2)
+    assert found.verdict == "no-answer"
+    assert "TLS" in found.said
+
+
+def test_tls_files_that_cannot_be_used(tmp_path: Path) -> None:
+    """They are there, and hold no certificate."""
+    file = tmp_path / "ca.pem"
+    file.write_text("this is no certificate\n")
+    with OtlpServer(
+        tls=make_tls(tmp_path.joinpath("s").resolve() if (tmp_path / "s").mkdir() else tmp_path / "s")
+    ) as server:
+        found = diagnosed(backend(server.endpoint, ca_file=file))
+    assert found.verdict == "tls-failed"
+    assert "`tls` can't be used" in found.said
+
+
+# -- proxies -----------------------------------------------------------------------------------------------
+
+
+class Tunnels:
+    """A proxy that takes CONNECT and leads everything to one server, or refuses it."""
+
+    def __init__(self, to: int, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
+        self.asked: list[bytes] = []
+        self._to = to
+        self._answer = answer
+
+    def __call__(self, server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        while b"\r\n\r\n" not in got:
+            part = connection.recv(65536)
+            if not part:
+                return
+            got += part
+        self.asked.append(bytes(got))
+        connection.sendall(self._answer)
+        if b" 200 " not in self._answer:
+            return
+        with socket.create_connection(("127.0.0.1", self._to)) as onward:
+            back = threading.Thread(target=_pump, args=(onward, connection), daemon=True)
+            back.start()
+            _pump(connection, onward)
+            back.join(5)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while part := source.recv(65536):
+            sink.sendall(part)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        return  # either side has ended
+
+
+@contextmanager
+def proxied(
+    tls: Tls, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Tunnels, OtlpServer]]:
+    with OtlpServer(protocol, tls=tls) as server:
+        tunnels = Tunnels(server.port)
+        with Hostile(tunnels) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:pass-word-1@"))
+            yield tunnels, server
+
+
+@both
+def test_a_proxy_is_what_is_connected_to(
+    protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backend's own name need not be known here, and its certificate is looked at through the proxy."""
+    tls = make_tls(tmp_path, names=("backend.invalid",))
+    with proxied(tls, protocol, monkeypatch) as (tunnels, server):
+        found = diagnosed(backend("https://backend.invalid:8443", protocol, ca_file=tls.ca_file))
+        assert len(server.spans) == 1
+    assert found.verdict == "fine"
+    assert names(found)[:4] == ["proxy", "name", "connect", "tls"]
+    assert "127.0.0.1 is 127.0.0.1" in one(found, "name").said
+    assert "pass-word-1" not in str(found.to_dict())
+    assert all(asked.startswith(b"CONNECT backend.invalid:8443 ") for asked in tunnels.asked)
+    assert all(b"Basic bWU6cGFzcy13b3JkLTE=" in asked for asked in tunnels.asked), "me:pass-word-1"
+
+
+def test_a_proxy_that_does_not_let_it_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = b"HTTP/1.1 403 Not for me:pass-word-1\r\n\r\n"
+    with Hostile(Tunnels(0, said)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:pass-word-1@"))
+        found = diagnosed(backend("https://backend.invalid"))
+    assert found.verdict == "proxy-refused"
+    assert "403" in found.said
+    assert "pass-word-1" not in str(found.to_dict())
+    assert "NO_PROXY" in found.next
+
+
+def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
+    found = diagnosed(backend("https://backend.invalid"))
+    assert found.verdict == "refused"
+    assert "is the proxy running?" in found.next
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://:1", "http://host:port", "http://[::1"])
+def test_a_proxy_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    found = diagnosed(backend("https://backend.invalid"))
+    assert found.verdict == "proxy-refused"
+    assert "write http://host:port" in found.next
+
+
+def test_plain_requests_by_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with OtlpServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.endpoint)
+        found = diagnosed(backend("http://backend.invalid:4318"))
+        paths = {request.path for request in proxy.requests}
+    assert found.verdict == "fine"
+    assert paths == {"http://backend.invalid:4318/v1/traces"}
