@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, _Lazy] = {
     "doctor": _Lazy("ajolo_fanout.cli.doctor", "Why nothing arrives: each backend asked, and sent a span."),
     "init": _Lazy("ajolo_fanout.cli.init", "Write a commented file to start from."),
     "plan": _Lazy("ajolo_fanout.cli.plan", "What goes where, and why."),
+    "spool": _Lazy("ajolo_fanout.cli.spool", "What waits on disk: list, replay, clear."),
     "schema": _Lazy("ajolo_fanout.cli.schema", "The file's JSON Schema, for editors."),
 }
 """Every command; each module has a click command of the command's name."""

@@ -33,6 +33,11 @@ class Job:
         finally:
             self._done.set()
 
+    @property
+    def done(self) -> bool:
+        """Whether the call was made."""
+        return self._done.is_set()
+
     def wait(self, deadline: float) -> bool:
         """The call's result, waited for until `deadline` (a `time.monotonic()` value); else False."""
         left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)

@@ -4,7 +4,7 @@
 request sendable like any other.
 """
 
-from ajolo_fanout.delivery.spool.listing import Listing, Survey, survey
+from ajolo_fanout.delivery.spool.listing import Holder, Listing, Survey, survey
 from ajolo_fanout.delivery.spool.parts import renditions_of
 from ajolo_fanout.delivery.spool.results import Answer, Batch, Fill, Lease, Put, Tally, Ticket
 from ajolo_fanout.delivery.spool.spool import Spool
@@ -13,6 +13,7 @@ __all__ = [
     "Answer",
     "Batch",
     "Fill",
+    "Holder",
     "Lease",
     "Listing",
     "Put",

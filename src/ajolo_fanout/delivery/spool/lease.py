@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-__all__ = ["FOREIGN_LEASE", "Busy", "Owner", "exclusive", "gone", "host", "living", "new_owner"]
+__all__ = ["FOREIGN_LEASE", "Busy", "Owner", "exclusive", "gone", "host", "living", "new_owner", "pid_of"]
 
 FOREIGN_LEASE = 15 * 60.0
 """Seconds that an owner on another machine may keep silent: owners at work touch their file every minute."""
@@ -83,6 +83,7 @@ class Owner:
             self._descriptor = os.open(self._path, _FLAGS | os.O_EXCL, 0o600)
             _held[str(self._path)] = self._descriptor
             _lock(self._descriptor, time.monotonic() + 1)
+            os.write(self._descriptor, f"{os.getpid()}\n".encode())  # for an operator's eyes alone
         except BaseException:
             self.close()
             raise
@@ -161,6 +162,20 @@ def living(folder: Path, stem: str) -> tuple[str, ...]:
     """The owners that are at work on this (service, backend). Removes the files of those that are not."""
     names = [path.name[len(stem) + 1 : -len(_SUFFIX)] for path in folder.glob(f"{stem}.*{_SUFFIX}")]
     return tuple(name for name in sorted(names) if not gone(folder, stem, name))
+
+
+def pid_of(folder: Path, stem: str, name: str) -> int | None:
+    """The process that the owner `name` is; None where it isn't on this machine, or doesn't say."""
+    _look_at_process()
+    path = _path(folder, stem, name)
+    if str(path) in _held:
+        return os.getpid()  # never opened here: closing it would let go of our own lock
+    if name.partition(".")[0] != host():
+        return None
+    try:
+        return int(path.read_bytes()[:20])
+    except (OSError, ValueError):
+        return None
 
 
 @contextlib.contextmanager

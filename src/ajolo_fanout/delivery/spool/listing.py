@@ -12,11 +12,26 @@ import attrs
 from ajolo_fanout.delivery.spool import folder, lease, store
 from ajolo_fanout.delivery.spool.database import connect, names_in, snapshot
 from ajolo_fanout.delivery.spool.folder import Unusable
-from ajolo_fanout.delivery.spool.results import Fill
+from ajolo_fanout.delivery.spool.results import Fill, Tally
 
-__all__ = ["Listing", "Survey", "survey"]
+__all__ = ["Holder", "Listing", "Survey", "survey"]
 
 _PATIENCE = 5.0
+
+
+@attrs.frozen
+class Holder:
+    """One process that is sending from a spool.
+
+    Attributes:
+        pid: Its number; None where it is on another machine, or doesn't say.
+        here: Whether it is on this machine.
+        held: The batches that it alone may send.
+    """
+
+    pid: int | None
+    here: bool
+    held: Tally
 
 
 @attrs.frozen
@@ -29,6 +44,7 @@ class Listing:
         path: The database.
         fill: What is in it; its `message` says why where it can't be read.
         processes: How many processes work on it.
+        holders: Those of them that are sending at this moment.
     """
 
     service: str
@@ -36,6 +52,14 @@ class Listing:
     path: Path
     fill: Fill
     processes: int
+    holders: tuple[Holder, ...] = ()
+
+    @property
+    def waiting(self) -> Tally:
+        """What nobody is sending: what a process held that is gone waits, too."""
+        sending = sum((one.held for one in self.holders), Tally())
+        held = self.fill.held
+        return Tally(held.batches - sending.batches, held.spans - sending.spans, held.bytes - sending.bytes)
 
 
 @attrs.frozen
@@ -67,7 +91,7 @@ def survey(directory: Path) -> Survey:
 
 
 def _look(directory: Path, stem: str, path: Path) -> Listing:
-    processes = len(lease.living(directory, stem))
+    living = lease.living(directory, stem)
     try:
         # Alone while it opens, as whoever sets a damaged one aside.
         with lease.exclusive(directory / f"{stem}.lock", _PATIENCE):
@@ -75,6 +99,12 @@ def _look(directory: Path, stem: str, path: Path) -> Listing:
             connection = connect(path, busy_timeout=_PATIENCE, read_only=True)
         with contextlib.closing(connection), snapshot(connection):
             service, backend = names_in(connection)
-            return Listing(service, backend, path, store.fill(connection), processes)
+            fill, leases = store.fill(connection), store.leases(connection)
+        holders = tuple(
+            Holder(lease.pid_of(directory, stem, name), name.partition(".")[0] == lease.host(), held)
+            for name, held in leases.items()
+            if name in living
+        )
+        return Listing(service, backend, path, fill, len(living), holders)
     except (sqlite3.Error, Unusable, lease.Busy, OSError) as error:
-        return Listing("", "", path, Fill(message=str(error)), processes)
+        return Listing("", "", path, Fill(message=str(error)), len(living))

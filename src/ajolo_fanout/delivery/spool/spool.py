@@ -173,6 +173,14 @@ class Spool:
 
     # For whoever installs, and for the command line.
 
+    def wake(self) -> str:
+        """Let what was put off be tried now; why that can't be, for the operator, empty when it can."""
+        try:
+            self._write(lambda hands: store.wake(hands.connection))
+        except Failure as failure:
+            return failure.message
+        return ""
+
     def problem(self) -> str:
         """Why it can't be used, for the operator; empty when it can. Makes the folder and the database."""
         try:

@@ -31,6 +31,7 @@ __all__ = [
     "fill",
     "free",
     "keep_only",
+    "leases",
     "lose",
     "make_room",
     "next_due",
@@ -41,6 +42,7 @@ __all__ = [
     "totals",
     "unpack",
     "unused",
+    "wake",
 ]
 
 ROW_BYTES = 256
@@ -298,6 +300,19 @@ def release(connection: sqlite3.Connection, key: str, owner: str, not_before: fl
         (not_before, key, owner),
     )
     return done.rowcount == 1
+
+
+def wake(connection: sqlite3.Connection) -> None:
+    """Let everything that waits be tried now."""
+    connection.execute("UPDATE batches SET not_before = 0 WHERE owner IS NULL AND not_before > 0")
+
+
+def leases(connection: sqlite3.Connection) -> dict[str, Tally]:
+    """What each owner holds, those that are gone included."""
+    rows = connection.execute(
+        f"SELECT owner, {_SUMS} FROM batches WHERE owner IS NOT NULL GROUP BY owner ORDER BY owner"  # noqa: S608 - constants
+    ).fetchall()
+    return {str(owner): Tally(*sums) for owner, *sums in rows}
 
 
 def delete_owned(connection: sqlite3.Connection, key: str, owner: str) -> Tally:
