@@ -63,6 +63,16 @@ class Accounts:
         for ledger in self.ledgers.values():
             ledger.reset()
 
+    def absorb(self, before: Accounts) -> None:
+        """Take over what another kept for this installation, where it counts nothing any more."""
+        before.health()  # which settles the rest
+        with self._reading:
+            for name, ledger in self.ledgers.items():
+                with self.inbox.moving:
+                    ledger.absorb(before.ledgers[name])
+            self._carried += before._carried
+            self._never_before = before._never_before
+
     def report(self) -> Report:
         """What became of the spans since the previous report."""
         with self._reading:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from ajolo_fanout import process, sdk_internals
+from ajolo_fanout import forks, process, sdk_internals, surroundings
 from ajolo_fanout.health.metrics import Measured, observe
 from ajolo_fanout.health.report import Health, Report
 from ajolo_fanout.invocation import Deadline, Handler, invocation
@@ -62,15 +62,23 @@ class Fanout:
         self._overlays = provider is not None
         self._isolation = Isolation()
         self._works = self._build() if plan.backends else None
+        self._settling = False
         if self._works is not None:
             process.watch_fork(self)
             observe(self)
+            self._works.at_start(self._settle)
 
-    def _build(self) -> Machinery:
+    def _build(self, before: Machinery | None = None) -> Machinery:
         plan = self.plan
         backends = tuple(overlaid(one, plan) for one in plan.backends) if self._overlays else plan.backends
         return Machinery(
-            plan, backends, self.provider, _Provided(self), self._isolation, ours=self._owns_provider
+            plan,
+            backends,
+            self.provider,
+            _Provided(self),
+            self._isolation,
+            ours=self._owns_provider,
+            before=before,
         )
 
     @classmethod
@@ -100,6 +108,7 @@ class Fanout:
             What became of the spans since the previous report; truthy if none was lost and none is left.
         """
         deadline = self._deadline(timeout)
+        self._isolation.run("settling in", self._settle)
         if self._works is not None:
             self._isolation.run("flushing", self._works.flush, deadline)
         return self._report()
@@ -114,6 +123,7 @@ class Fanout:
         """
         deadline = self._deadline(timeout)
         try:
+            self._settle()
             if self._works is not None:
                 await until(partial(self._works.ask_for_flush, deadline), deadline)
         except Exception as error:  # the promise that nothing is raised into the program
@@ -131,6 +141,7 @@ class Fanout:
         """
         deadline = self._deadline(timeout)
         run = self._isolation.run
+        run("settling in", self._settle)
         if self._works is not None:
             run("shutting down", lambda: self._stop(deadline).wait(deadline + _GRACE))
         run("leaving the end of the process alone", process.unguard, self)
@@ -215,6 +226,8 @@ class Fanout:
     def begin_finish(self) -> process.Pending:
         """Start what the end of the process asks for: our shutdown, then that of the provider we built."""
         deadline = self._deadline(None)
+        if self._works is not None and self._works.forsaken and self._works.waiting:
+            self._isolation.run("settling in", self._settle)
         return self._on_standby(lambda: self._finish(deadline))
 
     def after_fork(self) -> None:
@@ -222,10 +235,35 @@ class Fanout:
         self._isolation.teller.reset()
         if self._works is None:
             return
+        self._settling = False
         self._works.after_fork()
+        self._works.at_start(self._settle)
         fixed = self.plan.resource.get("service.instance.id")
         if self._owns_provider and fixed is not None and not self._works.stopped:
             sdk_internals.set_resource(self.provider, Resource({"service.instance.id": fixed}))
+
+    def _settle(self) -> bool:
+        """Do what only the main thread can, once it traces; whether nothing is left to do.
+
+        After a fork, a server may have put other signal handlers in place. Threads may have become greenlets,
+        when gevent came after us, or are greenlets of the parent, in a forked child; then all that has threads
+        is built anew. And in a child whose fork went unnoticed, everything starts over.
+        """
+        forks.notice()
+        works = self._works
+        if works is None or works.stopped:
+            return True
+        if self._settling or not surroundings.in_main_thread():
+            return False
+        self._settling = True  # other greenlets may trace while threads are started
+        try:
+            process.settle(self)
+            if works.misplaced:
+                self._works = works = self._build(works)
+                works.at_start(self._settle)
+        finally:
+            self._settling = False
+        return surroundings.settled()
 
     # -- how it is done ------------------------------------------------------------------------------------
 
@@ -233,9 +271,9 @@ class Fanout:
         return time.monotonic() + (self.timeout if timeout is None else max(0.0, timeout))
 
     def _on_standby(self, work: Callable[[], object]) -> process.Pending:
-        if self._works is not None:
+        if self._works is not None and not self._works.forsaken:
             return self._works.standby.call(work)
-        done = process.Pending(work)  # an inert handle has no thread, and nothing to wait for
+        done = process.Pending(work)  # without a thread, there is nothing to wait for
         done.run()
         return done
 

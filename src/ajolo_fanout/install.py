@@ -18,7 +18,7 @@ import attrs
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from ajolo_fanout import process, sdk_internals
+from ajolo_fanout import forks, process, sdk_internals, surroundings
 from ajolo_fanout.config.document import load
 from ajolo_fanout.config.find import VARIABLE, Found, Off, find
 from ajolo_fanout.errors import ConfigError, InstallError
@@ -48,17 +48,31 @@ class _Installed:
     said: set[str] = attrs.field(factory=set)
 
 
+@attrs.define
+class _Turn:
+    """One installation at a time."""
+
+    lock: threading.Lock = attrs.field(factory=threading.Lock)
+    greenlets: bool = attrs.field(factory=surroundings.threads_are_greenlets)
+
+
 _installed = _Installed()
-_lock = threading.Lock()
+_turn = _Turn()
 
 
-def _new_lock() -> None:
-    global _lock  # noqa: PLW0603 - one that another thread held at a fork stays locked in the child for ever
-    _lock = threading.Lock()
+def _new_turn() -> None:
+    global _turn  # noqa: PLW0603 - a lock that another thread held at a fork stays locked in the child for ever
+    _turn = _Turn()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+def _in_turn() -> threading.Lock:
+    """The lock: one of gevent's where threads are greenlets, which would wait for another for ever."""
+    if _turn.greenlets is not surroundings.threads_are_greenlets():
+        _new_turn()
+    return _turn.lock
+
+
+forks.in_child(_new_turn)
 
 
 def install_from_config(
@@ -90,7 +104,7 @@ def install_from_config(
     """
     if on_error not in ("raise", "warn"):
         raise ValueError(f'on_error must be "raise" or "warn", got {on_error!r}')
-    with _lock:
+    with _in_turn():
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             _say_once(logging.WARNING, "OTEL_SDK_DISABLED=true: nothing is traced and nothing is installed")
             return _inert(set_global=set_global)
@@ -109,6 +123,7 @@ def _install(path: str | os.PathLike[str] | None, *, set_global: bool, tolerant:
         _say_once(logging.INFO, f"nothing is installed: {found.why}")
         return _inert(set_global=set_global)
     if set_global and (present := _present(found)) is not None:
+        process.guard(present)  # once more: a server may have put its own handlers in place meanwhile
         return present
     plan = resolve(load(found.path, found.name), os.environ, tolerant=tolerant)
     provider = _global_provider() if set_global else None
@@ -251,7 +266,16 @@ def _cannot_apply(plan: Plan, provider: TracerProvider) -> list[str]:
 # -- what is said ------------------------------------------------------------------------------------------
 
 
+_WITHOUT_THREADS = (
+    "uWSGI runs without threads here, so what delivers stands still between two requests: spans arrive late, or "
+    "only when the worker ends. Start uWSGI with enable-threads = true"
+)
+
+
 def _tell(plan: Plan, found: Found) -> None:
+    server = surroundings.uwsgi()
+    if server is not None and plan.backends and not server.has_threads:
+        _say_once(logging.WARNING, _WITHOUT_THREADS)
     names = ", ".join(backend.name for backend in plan.backends) or "no backend"
     _say_once(logging.INFO, f"using {found.path} ({_HOW[found.how]}): {names}")
     for off in plan.off:

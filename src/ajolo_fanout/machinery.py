@@ -7,13 +7,14 @@ built anew where gevent makes other threads and locks of the program's.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from ajolo_fanout import process, sdk_internals
+from ajolo_fanout import process, sdk_internals, surroundings
 from ajolo_fanout.accounts import Accounts
 from ajolo_fanout.delivery.outlet import Outlet, flush_all, shutdown_all
 from ajolo_fanout.health.ledger import Ledger
@@ -43,6 +44,9 @@ class Machinery:
         standby: The thread for the end of the process.
         waiters: The threads that wait for event loops.
         stopped: Whether it takes no more spans.
+        greenlets: Whether its threads and locks are gevent's.
+        forsaken: Whether it is a copy, in a forked child, whose threads are greenlets of the parent: it does
+            nothing, and what ends waits in its inbox for the one that takes its place.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Machinery:
         isolation: Isolation,
         *,
         ours: bool,
+        before: Machinery | None = None,
     ) -> None:
         """Build and start everything, and take what ends on `provider`.
 
@@ -64,11 +69,13 @@ class Machinery:
             handle: What the provider's flush and shutdown are passed on to.
             isolation: Where failures end.
             ours: Whether the provider was built by us.
+            before: Whose place it takes, and who sends what it has, and counts it here.
         """
         self._provider = provider
         self._isolation = isolation
         self._sends_open_spans = plan.shutdown.open_spans == "send"
-        self.stopped = False
+        self.stopped = self.forsaken = False
+        self.greenlets = surroundings.threads_are_greenlets()
         ledgers = {one.name: Ledger(one.name) for one in backends}
         self._reaches = {one.name: Reach(one.name) for one in backends}
         self._outlets = {one.name: Outlet(one, ledgers[one.name]) for one in backends}
@@ -88,7 +95,7 @@ class Machinery:
         self._starts.hear(self._router.whole.judges)
         self.standby = process.Standby("ajolo-fanout-standby")
         self.waiters = Waiters("ajolo-fanout-waiter")
-        self._open_spans = OpenSpans(known=self._sends_open_spans)
+        self._open_spans = self._watch_open_spans(before)
         self.accounts = Accounts(
             plan,
             ledgers,
@@ -98,11 +105,20 @@ class Machinery:
             self._open_spans,
             self._never_recorded,
         )
-        self._processor = WatchingSpanProcessor(self._inbox, handle, self._starts, self._open_spans)
         self._router.start()
-        provider.add_span_processor(self._processor)
+        self._before: process.Pending | None = None
+        if before is None:
+            self._processor = WatchingSpanProcessor(self._inbox, handle, self._starts, self._open_spans)
+            provider.add_span_processor(self._processor)
+        else:
+            self._processor = before._processor  # noqa: SLF001 - another of the same kind
+            self._processor.turn_to(self._inbox, self._starts)
+            self._before = before.hand_over(self, time.monotonic() + float(plan.shutdown.timeout))
         urls = {one.name: one.target.url for one in backends if one.target.kind == "otlp"}
         self._others = Others(provider, self._processor, urls)
+
+    def _watch_open_spans(self, before: Machinery | None) -> OpenSpans:
+        return OpenSpans(known=self._sends_open_spans) if before is None else before._open_spans  # noqa: SLF001 - of the same kind
 
     def _lane(self, backend: BackendPlan, ledger: Ledger) -> Lane:
         name = backend.name
@@ -117,6 +133,8 @@ class Machinery:
 
     def flush(self, deadline: float) -> None:
         """Send what has ended; returns by `deadline` (a `time.monotonic()` value)."""
+        if self.forsaken:
+            return
         if self.stopped:
             self.standby.call(_nothing).wait(deadline)  # behind a shutdown that is under way
             return
@@ -124,6 +142,8 @@ class Machinery:
         run("draining the inbox", self._router.drain, deadline)
         run("flushing the backends", flush_all, self._outlets.values(), deadline)
         run("looking for what should be known", self.notice)
+        if self._before is not None and self._before.wait(deadline):
+            self._before = None
 
     def ask_for_flush(self, deadline: float, done: Callable[[], None]) -> None:
         """Have a flush made, without waiting here; `done` is called when it is."""
@@ -134,7 +154,9 @@ class Machinery:
             finally:
                 done()
 
-        if self.stopped or not self.waiters.call(flush):
+        if self.forsaken:
+            done()
+        elif self.stopped or not self.waiters.call(flush):
             self.standby.call(done)  # behind a shutdown that is under way
 
     def stop(self, deadline: float) -> None:
@@ -145,11 +167,37 @@ class Machinery:
         run = self._isolation.run
         run("keeping no more traces", self._starts.stop)
         run("counting spans that are open", self._end_open_spans)
-        run("stopping the router", self._router.stop, deadline)
-        run("shutting the backends down", shutdown_all, self._outlets.values(), deadline)
+        self._stop_parts(deadline)
         run("looking for what should be known", self.notice)
-        self.waiters.stop()
-        self.standby.stop()
+        if self._before is not None:
+            self._before.wait(deadline)
+
+    def _stop_parts(self, deadline: float) -> None:
+        run = self._isolation.run
+        run("stopping the router", self._router.stop, deadline)
+        if not self.forsaken:
+            run("shutting the backends down", shutdown_all, self._outlets.values(), deadline)
+            self.waiters.stop()
+            self.standby.stop()
+
+    def hand_over(self, other: Machinery, deadline: float) -> process.Pending | None:
+        """Give up the place to `other`, which counts what was counted here once all of it has its fate.
+
+        Returns:
+            What to wait for at the end; None where nothing is left to do.
+        """
+        if self.forsaken:
+            for item in self._inbox.rest():
+                other._inbox.put(item)
+            return None
+
+        def finish() -> None:
+            self.stopped = True
+            self._isolation.run("keeping no more traces", self._starts.stop)
+            self._stop_parts(deadline)
+            other.accounts.absorb(self.accounts)
+
+        return self.standby.call(finish)
 
     def _end_open_spans(self) -> None:
         self.accounts.open_at_end = left = self._open_spans.count
@@ -170,7 +218,12 @@ class Machinery:
     def after_fork(self) -> None:
         """Start over in a forked child: threads, queues, connections; counts from zero."""
         self.accounts.reset()
+        self._before = None
         if self.stopped:
+            return
+        if surroundings.threads_are_greenlets():
+            # Those of the parent were copied and go on, and the hub isn't ready to run others yet.
+            self._forsake()
             return
         for outlet in self._outlets.values():
             outlet.after_fork()
@@ -182,7 +235,25 @@ class Machinery:
         for reach in self._reaches.values():
             reach.reset()
 
-    def after_fork_in_main_thread(self, call: Callable[[], bool]) -> None:
+    def _forsake(self) -> None:
+        self.forsaken = True
+        for outlet in self._outlets.values():
+            outlet.forsake()
+        self._router.forsake()
+        self._open_spans.reset()
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether another has to be built in its place: its threads aren't of the kind that they must be now."""
+        kind = self.greenlets is surroundings.threads_are_greenlets()
+        return not self.stopped and (self.forsaken or not kind)
+
+    @property
+    def waiting(self) -> int:
+        """How many spans wait in the inbox."""
+        return self._inbox.spans
+
+    def at_start(self, call: Callable[[], bool]) -> None:
         """Have `call` made at the next start of a span, and again until it says that it is done."""
         self._processor.at_start = call
 

@@ -15,7 +15,12 @@ What is queued when a program ends must still leave, within the deadline. Some f
   signal, and uvicorn then restores what it found and raises the signal again. Whoever ends everything in
   the handler loses what ends during that drain; whoever chains plainly dies before `atexit`. What works:
   call the server's handler, hold SIGTERM back in this thread, deliver at exit, let it go.
-- Children of `multiprocessing` leave by `os._exit()`: `atexit` is skipped, its own finalizers are not.
+- gunicorn's uvicorn worker puts the default back in each worker after the fork, and with it takes away what
+  was installed before: so the handler is put in place again when the child's main thread first traces.
+- Children of `multiprocessing` leave by `os._exit()`: `atexit` is skipped, its own finalizers are not. Celery's
+  pool processes do so, too, after a signal of Celery's own.
+- Where threads are greenlets, a handler may run in gevent's hub, which can't wait: a greenlet does it then.
+- uWSGI has handlers of its own, in C, and calls `atexit` in its workers: its signals are left alone.
 
 SIGINT is left alone: Python turns it into KeyboardInterrupt, and the program ends through `atexit`.
 """
@@ -27,16 +32,20 @@ import logging
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Protocol
 
 import attrs
 
-__all__ = ["Forked", "Guarded", "Pending", "Standby", "guard", "unguard", "watch_fork"]
+from ajolo_fanout import forks, surroundings
+
+__all__ = ["Forked", "Guarded", "Pending", "Standby", "guard", "settle", "unguard", "watch_fork"]
 
 _log = logging.getLogger("ajolo_fanout.process")
 
@@ -157,7 +166,7 @@ class _Process:
     ] = ()  # replaced as a whole, never changed: the handler reads it without a lock
     forked: weakref.WeakSet[Forked] = attrs.field(factory=weakref.WeakSet)
     hooked: bool = False
-    fork_hooked: bool = False
+    forked_unsettled: bool = False  # a child whose signal handlers may have been replaced
     ending: bool = False
     holding: bool = False
     told_again: bool = False
@@ -187,7 +196,7 @@ def unguard(one: Guarded) -> None:
     with _lock:
         _process.guarded = tuple(other for other in _process.guarded if other is not one)
         last = not _process.guarded
-    if last and not _process.ending and threading.current_thread() is threading.main_thread():
+    if last and not _process.ending and surroundings.in_main_thread():
         current = signal.getsignal(signal.SIGTERM)
         if isinstance(current, _Handler):
             signal.signal(signal.SIGTERM, current.previous)
@@ -197,15 +206,20 @@ def watch_fork(one: Forked) -> None:
     """Call `one.after_fork()` in every forked child, for as long as `one` exists."""
     with _lock:
         _process.forked.add(one)
-        if not _process.fork_hooked and hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_in_forked_child)
-            _process.fork_hooked = True
+
+
+def settle(one: Guarded) -> None:
+    """In the main thread of a forked child that is at work: put the handler of SIGTERM in place again."""
+    if _process.forked_unsettled and any(one is other for other in _process.guarded):
+        _process.forked_unsettled = False
+        _hook_sigterm()
 
 
 # -- exit --------------------------------------------------------------------------------------------------
 
 
 def _hook_exit() -> None:
+    _hook_celery()
     if _process.hooked:
         return
     _process.hooked = True
@@ -225,7 +239,20 @@ def _in_child_of_multiprocessing(_: _Anchor) -> None:
     util.Finalize(None, _at_exit, exitpriority=-100)
 
 
+def _hook_celery() -> None:
+    """Deliver when a process of Celery's prefork pool ends, where Celery is there."""
+    signals = sys.modules.get("celery.signals")
+    ends = getattr(signals, "worker_process_shutdown", None)
+    if ends is not None:
+        ends.connect(_in_pool_of_celery, weak=False, dispatch_uid=__name__)
+
+
+def _in_pool_of_celery(**_: object) -> None:
+    _at_exit()
+
+
 def _at_exit() -> None:
+    forks.notice()
     _process.ending = True
     try:
         _finish_all()
@@ -260,7 +287,13 @@ class _Handler:
             _hold_sigterm()
         elif _process.ending and _process.guarded:
             _process.told_again = True  # while an earlier one, or the exit, is delivering: that ends soon
-        elif os.getpid() == 1:
+        elif surroundings.threads_are_greenlets():
+            surroundings.spawn(partial(self._deliver, number))
+        else:
+            self._deliver(number)
+
+    def _deliver(self, number: int) -> None:
+        if os.getpid() == 1:
             self._deliver_and_stay()
         else:
             self._deliver_and_die(number)
@@ -283,7 +316,9 @@ def _die(number: int) -> None:
 
 
 def _hook_sigterm() -> None:
-    if threading.current_thread() is not threading.main_thread():
+    if surroundings.uwsgi() is not None:
+        return
+    if not surroundings.in_main_thread():
         if not _process.said_no_signal:
             _process.said_no_signal = True
             _log.info(
@@ -320,6 +355,8 @@ def _in_forked_child() -> None:
     global _lock  # noqa: PLW0603 - a lock that another thread held at the fork stays locked for ever
     _lock = threading.Lock()
     _process.ending = _process.told_again = False
+    _process.forked_unsettled = True
+    _hook_celery()
     _release_sigterm()
     for one in list(_process.forked):
         _start_over(one)
@@ -331,3 +368,6 @@ def _start_over(one: Forked) -> None:
     except Exception:
         # Raised here it would only be printed by the interpreter; the others must still start over.
         _log.exception("starting over after a fork failed")
+
+
+forks.in_child(_in_forked_child)

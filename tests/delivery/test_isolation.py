@@ -24,6 +24,9 @@ class Raises:
     def abort(self) -> None:
         """Nothing to end."""
 
+    def forsake(self) -> None:
+        """No connection."""
+
     def close(self) -> None:
         """Nothing to close."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 import struct
 import threading
@@ -125,6 +126,19 @@ class Line:
                 # shutdown() wakes a thread that reads or writes; on a TLS socket it takes the plain one under
                 # it.
                 socket.socket.shutdown(raw, socket.SHUT_RDWR)
+
+    def forsake(self) -> None:
+        """In a forked child: take the parent's sockets out of the hands of a greenlet that was copied with it.
+
+        It would read the parent's answers. Closing is the parent's, and would be felt at the other end.
+        """
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for transport in self._open:
+            raw = getattr(transport, "socket", transport)
+            with contextlib.suppress(OSError):  # closed, as far as this process goes
+                os.dup2(nothing, raw.fileno(), inheritable=False)
+        os.close(nothing)
+        self._open.clear()
 
 
 class BoundedSocket:

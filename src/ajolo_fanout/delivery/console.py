@@ -64,6 +64,9 @@ class ConsoleSender:
         """Print nothing any more."""
         self._aborted = True
 
+    def forsake(self) -> None:
+        """See `Sender`: no connection."""
+
     def close(self) -> None:
         """Nothing: the stream is the program's."""
 

@@ -108,5 +108,8 @@ class FileSender:
         """Write nothing any more."""
         self._aborted = True
 
+    def forsake(self) -> None:
+        """See `Sender`: no connection."""
+
     def close(self) -> None:
         """Nothing: no file is kept open."""

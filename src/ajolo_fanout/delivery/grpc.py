@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import grpc  # type: ignore[import-untyped]
 
+from ajolo_fanout import surroundings
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.answers import Reading
 from ajolo_fanout.delivery.grpc_outcome import grpc_failure, grpc_success
@@ -72,6 +73,7 @@ class GrpcSender:
         self._tls_files = TlsFiles(tls)
         self._compression = grpc.Compression.Gzip if compression == "gzip" else grpc.Compression.NoCompression
         self._timeout = timeout
+        self._threads = surroundings.RealThreads(2)  # the SDK's export thread, and the one that sends again
         self._left_behind: list[Any] = []  # channels of parent processes, kept so that nothing finalizes them
         self._start()
 
@@ -105,7 +107,8 @@ class GrpcSender:
         try:
             export = self._method()
             sent = reveal(self._headers)
-            answer = export(
+            answer = self._threads.call(
+                export,
                 body,
                 timeout=max(0.001, deadline - time.monotonic()),
                 metadata=[
@@ -176,6 +179,9 @@ class GrpcSender:
         """Cancel the calls in flight; refuse everything from now on."""
         self._aborted = True
         self.close()
+
+    def forsake(self) -> None:
+        """See `Sender`: the threads that make the calls are the parent's, and not copied."""
 
     def close(self) -> None:
         """Close the channel of this process."""

@@ -162,6 +162,10 @@ class HttpSender:
         """Reset the connections in flight; refuse everything from now on."""
         self._line.abort()
 
+    def forsake(self) -> None:
+        """See `Sender`."""
+        self._line.forsake()
+
     def close(self) -> None:
         """Close idle connections."""
         with self._lock:

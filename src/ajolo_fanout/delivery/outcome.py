@@ -58,6 +58,10 @@ class Sender(Protocol):
         """End what is in flight and refuse everything from now on; never blocks."""
         ...
 
+    def forsake(self) -> None:
+        """In a forked child where the parent's greenlets live on: have them leave its connections alone."""
+        ...
+
     def close(self) -> None:
         """Let go of connections, when nothing is in flight any more."""
         ...

@@ -318,6 +318,19 @@ class Outlet:
         if self._redelivery is not None:
             self._redelivery.start()
 
+    def forsake(self) -> None:
+        """In a forked child where the parent's greenlets live on: nothing of it is to be sent, or counted, here.
+
+        Another outlet takes this one's place.
+        """
+        self._closing = True
+        self._gate.reset()
+        self._gate.close(lambda *_: None)  # which is empty
+        if self._sender is not None:
+            self._sender.forsake()
+        if self._redelivery is not None:
+            self._redelivery.forsake()
+
 
 def _room_for_requests(backend: BackendPlan) -> tuple[int, int]:
     """The size that requests are joined to, and the bytes of the queue that are kept free for building one.

@@ -248,6 +248,11 @@ class Redelivery:
             self._store.clear()
             self._changed.notify_all()
 
+    def forsake(self) -> None:
+        """Have a greenlet that was copied in a fork end; it may hold the lock, so none is taken."""
+        self._stopped = True
+        self._store.clear()
+
     # The thread.
 
     def _work(self) -> None:

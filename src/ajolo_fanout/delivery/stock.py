@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from ajolo_fanout import surroundings
 from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.headers import reveal
 from ajolo_fanout.delivery.making import make_all
@@ -48,13 +49,16 @@ class StockExporter(SpanExporter):
         self._gate = books.gate
         self._ledger = books.ledger
         self._exporter: SpanExporter
+        self._send: Callable[[Sequence[ReadableSpan]], SpanExportResult]
         with without_ambient_otlp():
             if backend.target.protocol == "grpc":
                 grpc_exporter = _grpc(backend)
                 self._exporter = grpc_exporter
+                self._send = partial(surroundings.RealThreads(1).call, grpc_exporter.export)
                 self._stop: Callable[[], object] = partial(grpc_exporter.shutdown, timeout_millis=0)
             else:
                 self._exporter = _http(backend)
+                self._send = self._exporter.export
                 self._stop = self._exporter.shutdown
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -72,7 +76,7 @@ class StockExporter(SpanExporter):
         try:
             assert len(readable) == len(renditions), "a rendition for a stock exporter carries its span"
             self._ledger.sent(1, size)
-            result = self._exporter.export(readable)
+            result = self._send(readable)
         except Exception as error:  # isolation: counted and told below
             reason = "error"
             why = f"the stock exporter raised {type(error).__name__}"

@@ -7,7 +7,8 @@ At any moment, for each backend::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -106,9 +107,19 @@ class Counts:
 
     def __sub__(self, earlier: Counts) -> Counts:
         """What happened between `earlier` and this."""
-        lost = {reason: n - earlier.lost.get(reason, 0) for reason, n in self.lost.items()}
+        return self._with(earlier, operator.sub)
+
+    def __add__(self, other: Counts) -> Counts:
+        """Both together."""
+        return self._with(other, operator.add)
+
+    def _with(self, other: Counts, take: Callable[[int, int], int]) -> Counts:
+        lost = {
+            reason: take(self.lost.get(reason, 0), other.lost.get(reason, 0))
+            for reason in {**self.lost, **other.lost}
+        }
         others = {
-            field.name: getattr(self, field.name) - getattr(earlier, field.name)
+            field.name: take(getattr(self, field.name), getattr(other, field.name))
             for field in attrs.fields(Counts)
             if field.name != "lost"
         }

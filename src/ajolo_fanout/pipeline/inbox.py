@@ -139,6 +139,14 @@ class Inbox:
                 taken.append(item)
         return taken, None
 
+    def rest(self) -> list[Any]:
+        """Take everything that is there, marks left out."""
+        with self.moving:
+            taken = [item for item in self._queue if type(item) is not Mark]
+            self._queue.clear()
+            self._marks = 0
+        return taken
+
     def _sleep_until(self, waiting: int, timeout: float | None) -> None:
         """Sleep until more than `waiting` are there, or someone rings for another reason, or time is up."""
         while not self._bell.empty():

@@ -118,8 +118,8 @@ class WatchingSpanProcessor(FanoutSpanProcessor):
     """The span processor on the provider, with an eye on what doesn't end.
 
     Attributes:
-        at_start: Called at every start of a span until it returns True; for what must be done in the
-            program's own thread, and needn't be before it traces.
+        at_start: Called at every start of a span until it returns True; for what can only be done in the
+            program's main thread, and needn't be done before it traces.
     """
 
     def __init__(self, inbox: Inbox, handle: Handle, starts: Starts, open_spans: OpenSpans) -> None:

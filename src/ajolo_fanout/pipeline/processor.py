@@ -51,6 +51,10 @@ class FanoutSpanProcessor(SpanProcessor):
         elif not self._inbox.put((span, note)):
             starts.arrived(span)  # it never will, and nobody is to wait for it
 
+    def turn_to(self, inbox: Inbox, starts: Starts) -> None:
+        """From now on, what ends goes into `inbox`, and `starts` looks at what starts."""
+        self._inbox, self._starts = inbox, starts
+
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush every backend; whether all was delivered by then."""
         return bool(self._handle.flush(timeout_millis / 1000))

@@ -152,6 +152,15 @@ class Router:
             self._thread = None
             self.start()
 
+    def forsake(self) -> None:
+        """In a forked child where the parent's greenlets live on: ours is to end when it wakes up.
+
+        What ends from now on waits in the inbox, for the router that takes this one's place.
+        """
+        self._thread = None
+        self._whole.buffer.clear()
+        self._inbox.after_fork()
+
     def _pass(self, mark: Mark, deadline: float) -> bool:
         thread = self._thread
         if thread is None or not thread.is_alive():
@@ -183,7 +192,8 @@ class Router:
     # The thread.
 
     def _run(self) -> None:
-        while not self._turn():
+        me = threading.current_thread()
+        while self._thread is me and not self._turn():
             pass
 
     def _turn(self) -> bool:
@@ -191,6 +201,8 @@ class Router:
         ends = False
         try:
             self._inbox.wait(_CHUNK, _GATHER, self._whole.patience())
+            if self._thread is None:  # forsaken
+                return True
             left = len(self._inbox)
             while left > 0 or (ends and len(self._inbox)):  # at the end, everybody else's marks, too
                 spans, mark = self._take()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import weakref
+
+from ajolo_fanout import forks
 
 __all__ = ["Counter"]
 
@@ -50,5 +51,4 @@ def _in_forked_child() -> None:
         counter.reset()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_forked_child)
+forks.in_child(_in_forked_child)

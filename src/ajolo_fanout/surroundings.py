@@ -1,0 +1,93 @@
+"""What a program runs in that changes what threads, locks and signals are: gevent, uWSGI.
+
+Nothing here imports either: a program that runs in one has imported it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+__all__ = [
+    "RealThreads",
+    "in_main_thread",
+    "settled",
+    "spawn",
+    "threads_are_greenlets",
+    "uwsgi",
+]
+
+_Answer = TypeVar("_Answer")
+
+
+def threads_are_greenlets() -> bool:
+    """Whether gevent has patched `threading`: what is started as a thread from then on is a greenlet."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def in_main_thread() -> bool:
+    """Whether this is the process's first thread, or a greenlet in it.
+
+    Only there Python sets signal handlers, and only there a greenlet lives as long as the process.
+    """
+    if threads_are_greenlets():
+        return bool(sys.modules["gevent"].get_hub().main_hub)
+    return threading.current_thread() is threading.main_thread()
+
+
+def spawn(call: Callable[[], object]) -> None:
+    """Have a greenlet make `call` when the program next waits.
+
+    For signal handlers: they may interrupt the hub itself, which can't wait.
+    """
+    sys.modules["gevent"].spawn(call)
+
+
+def settled() -> bool:
+    """Whether threads and process stay what they are, up to the next fork that Python notices.
+
+    gevent, once it is there, may make greenlets of threads at any moment. And uWSGI forks its workers from the
+    process that has imported the program, without a word to Python.
+    """
+    server = uwsgi()
+    if server is not None and not server.worker_id():
+        return False
+    return threads_are_greenlets() or "gevent" not in sys.modules
+
+
+class RealThreads:
+    """Makes calls that block in C, which only real threads can wait for, where threads are greenlets.
+
+    The hub is free meanwhile. Elsewhere, calls are simply made.
+    """
+
+    def __init__(self, most: int) -> None:
+        """None yet.
+
+        Args:
+            most: Calls at a time.
+        """
+        self._most = most
+        self._pool: Any = None
+        self._pid = 0
+
+    def call(self, call: Callable[..., _Answer], *arguments: object, **named: object) -> _Answer:
+        """What `call` returns; raises what it raises."""
+        if not threads_are_greenlets():
+            return call(*arguments, **named)
+        if self._pid != os.getpid():  # not the parent's threads
+            self._pool, self._pid = import_module("gevent.threadpool").ThreadPool(self._most), os.getpid()
+        within = contextvars.copy_context().run  # what we send is not traced there either
+        answer: _Answer = self._pool.apply(within, (call, *arguments), named)
+        return answer
+
+
+def uwsgi() -> Any:
+    """The module that uWSGI puts into its processes, else None."""
+    return sys.modules.get("uwsgi")
