@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,7 @@ from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.provider import PlanSampler, silent_provider
 
-__all__ = ["install_from_config"]
+__all__ = ["install", "install_from_config"]
 
 _log = logging.getLogger("ajolo_fanout.install")
 
@@ -102,14 +103,25 @@ def install_from_config(
         InstallError: Another file is installed already, or the global provider takes no span processor.
         ValueError: `on_error` is neither of the two.
     """
+    return install(path, os.environ, set_global=set_global, on_error=on_error)
+
+
+def install(
+    path: str | os.PathLike[str] | None,
+    environ: Mapping[str, str],
+    *,
+    set_global: bool,
+    on_error: Literal["raise", "warn"],
+) -> Fanout:
+    """`install_from_config()`, which is the public name, in an environment that may not be the process's."""
     if on_error not in ("raise", "warn"):
         raise ValueError(f'on_error must be "raise" or "warn", got {on_error!r}')
     with _in_turn():
-        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             _say_once(logging.WARNING, "OTEL_SDK_DISABLED=true: nothing is traced and nothing is installed")
             return _inert(set_global=set_global)
         try:
-            return _install(path, set_global=set_global, tolerant=on_error == "warn")
+            return _install(path, environ, set_global=set_global, tolerant=on_error == "warn")
         except (ConfigError, InstallError) as error:
             if on_error == "raise":
                 raise
@@ -117,15 +129,17 @@ def install_from_config(
             return _inert(set_global=set_global)
 
 
-def _install(path: str | os.PathLike[str] | None, *, set_global: bool, tolerant: bool) -> Fanout:
-    found = find(path, os.environ, Path.cwd())
+def _install(
+    path: str | os.PathLike[str] | None, environ: Mapping[str, str], *, set_global: bool, tolerant: bool
+) -> Fanout:
+    found = find(path, environ, Path.cwd())
     if isinstance(found, Off):
         _say_once(logging.INFO, f"nothing is installed: {found.why}")
         return _inert(set_global=set_global)
     if set_global and (present := _present(found)) is not None:
         process.guard(present)  # once more: a server may have put its own handlers in place meanwhile
         return present
-    plan = resolve(load(found.path, found.name), os.environ, tolerant=tolerant)
+    plan = resolve(load(found.path, found.name), environ, tolerant=tolerant)
     provider = _global_provider() if set_global else None
     if not plan.backends:
         _tell(plan, found)
