@@ -286,6 +286,7 @@ def test_a_server_that_wants_a_client_certificate_gets_it(protocol: str, tmp_pat
             without.offer(2)
             wait_for(lambda: without.ledger.state in ("failing", "retrying"), 5, "the refusal")
             assert without.counts.delivered == 0
+            assert "client certificate: `tls.cert_file`" in without.ledger.health().last_error
 
 
 def test_verification_can_be_switched_off_over_http(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ajolo_fanout.delivery.outcome import Outcome, excerpt
 from ajolo_fanout.profiles.model import Answer
 from ajolo_fanout.values import Mask, Secret
 
-__all__ = ["CA_HINT", "Reading", "refused"]
+__all__ = ["CA_HINT", "CERTIFICATE_HINT", "Reading", "refused"]
 
 _NO_MASK = Mask(())
 
@@ -19,6 +19,7 @@ _KEY = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 _MENDABLE = _KEY | {"404", "NOT_FOUND", "UNIMPLEMENTED"}
 
 CA_HINT = "`tls.ca_file` names another authority to trust"
+CERTIFICATE_HINT = "if it wants a client certificate: `tls.cert_file` and `tls.key_file` name one"
 
 
 @attrs.frozen

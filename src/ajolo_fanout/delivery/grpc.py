@@ -132,7 +132,8 @@ class GrpcSender:
     def _failed(self, error: Any) -> Outcome:
         code = error.code()
         trailers = [(str(name), value) for name, value in error.trailing_metadata() or ()]
-        return grpc_failure(self._reading, code.name, error.details() or "", trailers)
+        shown = not self._secure or self._tls.cert_file is not None
+        return grpc_failure(self._reading, code.name, error.details() or "", trailers, certificate=shown)
 
     def _method(self) -> Any:
         """The call, on a channel of this process; made anew when certificates were rotated.

@@ -12,7 +12,9 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from ajolo_fanout.delivery.answers import CA_HINT, Reading, refused
+import attrs
+
+from ajolo_fanout.delivery.answers import CA_HINT, CERTIFICATE_HINT, Reading, refused
 from ajolo_fanout.delivery.outcome import Outcome, excerpt, names_a_size
 from ajolo_fanout.delivery.rpc_status import retry_delay
 from ajolo_fanout.otlp.response import read_response
@@ -24,6 +26,9 @@ RETRYABLE = frozenset(
 )
 
 _UNTRUSTED = re.compile(r"certificate[ _]verify[ _]failed|hostname verification|peer name", re.IGNORECASE)
+
+# gRPC's words where the other side ends TLS without having been asked anything yet; its reason isn't among them.
+_CUT = re.compile(r"TSI_|handshake|socket closed|connection reset", re.IGNORECASE)
 
 Trailers = Sequence[tuple[str, str | bytes]]
 
@@ -39,7 +44,9 @@ def grpc_success(reading: Reading, body: bytes, count: int) -> Outcome:
     return Outcome("delivered", "OK", f'{reading.backend} warns: "{said}"' if said else "")
 
 
-def grpc_failure(reading: Reading, code: str, details: str, trailers: Trailers) -> Outcome:
+def grpc_failure(
+    reading: Reading, code: str, details: str, trailers: Trailers, *, certificate: bool = True
+) -> Outcome:
     """The outcome of any other status. Whatever the server sent, this doesn't raise.
 
     Args:
@@ -47,6 +54,7 @@ def grpc_failure(reading: Reading, code: str, details: str, trailers: Trailers) 
         code: The status code's name, such as `"UNAVAILABLE"`.
         details: The status message.
         trailers: The trailing metadata.
+        certificate: False where we showed none on a TLS connection.
     """
     asked, delay = retry_delay(trailers)
     meaning: Literal["retry", "too_large", "rejected"] = "rejected"
@@ -58,4 +66,7 @@ def grpc_failure(reading: Reading, code: str, details: str, trailers: Trailers) 
         why = excerpt(details, reading.mask)
         message = f"the certificate of {reading.backend} can't be verified: {why} ({CA_HINT})"
         return Outcome("rejected", "TLS", message)
-    return refused(reading, meaning, said=details, code=code, delay=delay)
+    outcome = refused(reading, meaning, said=details, code=code, delay=delay)
+    if code == "UNAVAILABLE" and not certificate and _CUT.search(details):
+        return attrs.evolve(outcome, message=f"{outcome.message} ({CERTIFICATE_HINT})")
+    return outcome

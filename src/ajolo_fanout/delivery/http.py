@@ -107,7 +107,8 @@ class HttpSender:
         ):
             text = self._reading.mask(str(error))
             return Outcome("rejected", type(error).__name__, f"the request can't be built: {text}")
-        return unreachable(self._reading, error, self._host)
+        shown = not self._is_tls() or self._tls.cert_file is not None
+        return unreachable(self._reading, error, self._host, certificate=shown)
 
     def _post(
         self, manager: urllib3.PoolManager, body: bytes, headers: dict[str, str], deadline: float

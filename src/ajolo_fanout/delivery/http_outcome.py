@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from ajolo_fanout.delivery.answers import CA_HINT, Reading, refused
+from ajolo_fanout.delivery.answers import CA_HINT, CERTIFICATE_HINT, Reading, refused
 from ajolo_fanout.delivery.outcome import Outcome, excerpt, names_a_size
 from ajolo_fanout.delivery.rpc_status import status_message
 from ajolo_fanout.otlp.response import read_response
@@ -119,8 +119,16 @@ def retry_after(value: str, now: Callable[[], float] = time.time) -> float | Non
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def unreachable(reading: Reading, error: BaseException, host: str) -> Outcome:
-    """The outcome of a request that got no answer: almost always worth another try."""
+def unreachable(reading: Reading, error: BaseException, host: str, *, certificate: bool = True) -> Outcome:
+    """The outcome of a request that got no answer: almost always worth another try.
+
+    Args:
+        reading: How this backend's answers are read.
+        error: What came in the answer's place.
+        host: Whose answer it would have been.
+        certificate: False where we showed none on a TLS connection. TLS 1.3 lets the other side refuse that
+            only after the request has begun, and whether its reason arrives before its reset is luck.
+    """
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError):
@@ -129,11 +137,12 @@ def unreachable(reading: Reading, error: BaseException, host: str) -> Outcome:
                 "rejected", "TLS", f"the certificate of {host} can't be verified: {why} ({CA_HINT})"
             )
     kind = _kind(chain)
+    hint = "" if certificate else f" ({CERTIFICATE_HINT})"
     if kind in _WORDS:
-        return Outcome("retry", kind, f"{host}: {_WORDS[kind]}")
+        return Outcome("retry", kind, f"{host}: {_WORDS[kind]}{hint if kind == 'reset' else ''}")
     text = excerpt(_innermost(chain), reading.mask)
     if kind == "TLS":
-        return Outcome("rejected", "TLS", f"no TLS connection with {host}: {text}")
+        return Outcome("rejected", "TLS", f"no TLS connection with {host}: {text}{hint}")
     return Outcome("retry", kind, f"{host}: the connection failed: {text}")
 
 
