@@ -1,4 +1,4 @@
-"""Tokens and cost at each backend are the sum of the model calls, once: flat agents and nested ones."""
+"""Tokens and cost at each backend are the sum of the model calls, once: flat agents, nested ones, late spans."""
 
 from __future__ import annotations
 
@@ -81,15 +81,17 @@ def in_gen_ai(attributes: Attributes) -> tuple[float, float, float]:
 READ = {"langfuse": in_langfuse, "phoenix": in_phoenix}
 
 
+@pytest.mark.parametrize("last", ["roots", "calls"])
 @pytest.mark.parametrize("run", recorded_runs())
-def test_every_backends_totals_are_those_of_the_model_calls(tmp_path: Path, run: str) -> None:
+def test_every_backends_totals_are_those_of_the_model_calls(tmp_path: Path, run: str, last: str) -> None:
+    """As recorded, and with every call ending after the agents above it, which have their sums by then."""
     path = tmp_path / "tracing.toml"
     path.write_text(FILE, encoding="utf-8")
     spans = recorded_spans(run)
     calls = [dict(span.attributes or {}) for span in spans if span.name.startswith("chat ")]
     wanted = tuple(map(sum, zip(*map(in_gen_ai, calls), strict=True)))
     with fanout(path) as harness:
-        harness.replay(spans)
+        harness.replay(spans if last == "roots" else spans[::-1])
         assert harness.flush()
         for name in harness.backends:
             got = harness.spans(name)

@@ -36,23 +36,14 @@ class Held:
         span: The span.
         note: What was noted at its start; None where nothing was.
         made: What was encoded of it for other backends already, by the number of the shape.
-        below: Whether spans below it carry tokens or cost.
     """
 
-    __slots__ = ("below", "made", "note", "span")
+    __slots__ = ("made", "note", "span")
 
-    def __init__(
-        self,
-        span: ReadableSpan,
-        note: Note | None,
-        made: dict[int, Any] | None = None,
-        *,
-        below: bool = False,
-    ) -> None:
+    def __init__(self, span: ReadableSpan, note: Note | None, made: dict[int, Any] | None = None) -> None:
         self.span = span
         self.note = note
         self.made = {} if made is None else made
-        self.below = below
 
 
 @attrs.define(eq=False)

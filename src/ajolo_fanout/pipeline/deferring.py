@@ -11,6 +11,7 @@ from ajolo_fanout.otlp.rendition import Deferred, Rendition, sampled_context
 from ajolo_fanout.pipeline.buffer import size_of_span
 from ajolo_fanout.pipeline.renditions import Encoder, Made, Press
 from ajolo_fanout.steps.additions import Addition
+from ajolo_fanout.steps.draft import NO_USAGE, Usage
 from ajolo_fanout.steps.shape import Shape
 
 __all__ = ["DeferringPress"]
@@ -21,7 +22,7 @@ class _Promised(Made):
 
     __slots__ = ("usage_below",)
 
-    def __init__(self, rendition: Rendition, *, usage_below: bool) -> None:
+    def __init__(self, rendition: Rendition, *, usage_below: Usage) -> None:
         super().__init__(rendition, 0, 0, None)
         self.usage_below = usage_below
 
@@ -37,7 +38,7 @@ class DeferringPress(Press):
         self._ledger = ledger
         self._stock = stock
 
-    def make(self, span: ReadableSpan, *, usage_below: bool = False) -> Made:
+    def make(self, span: ReadableSpan, *, usage_below: Usage = NO_USAGE) -> Made:
         """Nothing yet; an estimate of its size is the gate's measure until then."""
         return _Promised(self._promise(span, None, usage_below=usage_below), usage_below=usage_below)
 
@@ -48,13 +49,14 @@ class DeferringPress(Press):
         del stock
         if addition is None:
             return made.rendition
-        return self._promise(span, addition, usage_below=isinstance(made, _Promised) and made.usage_below)
+        below = made.usage_below if isinstance(made, _Promised) else NO_USAGE
+        return self._promise(span, addition, usage_below=below)
 
-    def _promise(self, span: ReadableSpan, addition: Addition | None, *, usage_below: bool) -> Deferred:
+    def _promise(self, span: ReadableSpan, addition: Addition | None, *, usage_below: Usage) -> Deferred:
         make = partial(self._make_now, span, addition, usage_below)
         return Deferred(sampled_context(span.context), size_of_span(span), make)
 
-    def _make_now(self, span: ReadableSpan, addition: Addition | None, usage_below: bool) -> Rendition:
+    def _make_now(self, span: ReadableSpan, addition: Addition | None, usage_below: Usage) -> Rendition:
         try:
             made = super().make(span, usage_below=usage_below)
             rendition = super().rendition(made, span, addition, stock=self._stock)

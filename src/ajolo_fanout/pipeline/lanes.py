@@ -151,7 +151,6 @@ def arrange(lanes: Sequence[Lane], encoder: Encoder, whole: Whole, *, weighs: bo
         if steps.needs_whole_traces:
             work = Work(lane, None, whole.kind_of(steps))
             group.whole.append(work)
-            whole.needs_lineage = whole.needs_lineage or group.press.needs_lineage
         else:
             key = steps.decision_key
             if key not in decider_of:

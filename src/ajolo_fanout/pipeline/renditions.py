@@ -12,7 +12,7 @@ from ajolo_fanout.otlp.envelopes import Envelopes
 from ajolo_fanout.otlp.extra import extend
 from ajolo_fanout.otlp.rendition import Rendition, sampled_context
 from ajolo_fanout.steps.additions import Addition, added
-from ajolo_fanout.steps.draft import Draft
+from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
 from ajolo_fanout.steps.shape import Shape, shaper
 
 __all__ = ["Encoder", "Made", "Press"]
@@ -90,15 +90,13 @@ class Press:
 
     Attributes:
         encoder: Encodes them.
-        needs_lineage: Whether it asks if spans below carry tokens or cost.
     """
 
     def __init__(self, shape: Shape, encoder: Encoder) -> None:
         self._shaper = shaper(shape)
         self.encoder = encoder
-        self.needs_lineage = self._shaper.needs_lineage
 
-    def make(self, span: ReadableSpan, *, usage_below: bool = False) -> Made:
+    def make(self, span: ReadableSpan, *, usage_below: Usage = NO_USAGE) -> Made:
         """Give `span` the shape and encode it, or share the bytes where its content stays as it is.
 
         Raises:

@@ -27,7 +27,7 @@ from ajolo_fanout.pipeline.starts import Note, Starts
 from ajolo_fanout.pipeline.traces import Ruling
 from ajolo_fanout.pipeline.whole import Ruled, Whole
 from ajolo_fanout.steps.additions import Addition
-from ajolo_fanout.steps.lineage import Lineage
+from ajolo_fanout.steps.draft import NO_USAGE, Usage
 from ajolo_fanout.steps.pipeline import Decider, Decision
 
 __all__ = ["Lane", "Router"]
@@ -87,8 +87,6 @@ class Router:
         self._groups = arranged.groups
         self._works = arranged.works
         self._holds = any(group.whole for group in self._groups)
-        lineage = any(group.press.needs_lineage for group in self._groups)
-        self._lineage = Lineage() if lineage else None
         self._names = frozenset(lane.name for lane in lanes)
         self._unknown: set[str] = set()
         self._thread: threading.Thread | None = None
@@ -141,8 +139,6 @@ class Router:
         self._teller.reset()
         for group in self._groups:
             group.press.encoder.after_fork()
-        if self._lineage is not None:
-            self._lineage.after_fork()
         self._starts.lose_what_comes()
         self._whole.buffer.clear()
         self._inbox.after_fork()
@@ -239,25 +235,24 @@ class Router:
                     self._starts.arrived(span)
                     if note.routing is not ANYWHERE:
                         self._check_names(note.routing)
-                below = self._lineage is not None and self._below(self._lineage, span)
                 quick = note is None and _is_sampled(span)
                 slow = []
                 for number, group in enumerate(self._groups):
                     if quick and group.quick:
-                        self._route_quickly(group, span, below=below)
+                        self._route_quickly(group, span)
                     else:
                         slow.append((number, group))
                 if slow:
-                    self._route_slowly(slow, Held(span, note, below=below))
+                    self._route_slowly(slow, Held(span, note))
                 if self._encoder.fresh > _MOST_READY:
                     self._hand_over()
         finally:
             self._finish()
 
-    def _route_quickly(self, group: Group, span: ReadableSpan, *, below: bool) -> None:
+    def _route_quickly(self, group: Group, span: ReadableSpan) -> None:
         """Give a sampled span to lanes which get every one: the usual case, and the hot one."""
         try:
-            made = group.press.make(span, usage_below=below)
+            made = group.press.make(span)
         except BaseException as error:  # that shape's alone; the span is never sent unprocessed
             for work in group.works:
                 self._lose(work, error)
@@ -316,12 +311,6 @@ class Router:
                 self._unknown.add(name)
                 _log.warning("only() or exclude() names a backend %r, and there is none of that name", name)
 
-    def _below(self, lineage: Lineage, span: ReadableSpan) -> bool:
-        try:
-            return lineage.usage_below(span)
-        except Exception:  # no span at all: what makes its rendition will say so, and count it
-            return False
-
     def _verdict(self, decide: Decider, span: ReadableSpan) -> Decision | BaseException:
         try:
             return decide(span)
@@ -353,7 +342,7 @@ class Router:
     def _give(self, held: Held, rulings: Sequence[Ruling]) -> None:
         """Give a span to the lanes that need whole traces, now that it is ruled about."""
         for number, group in enumerate(self._groups):
-            takers: list[_Taker] = []
+            takers: dict[Usage, list[_Taker]] = {}
             for work in group.whole:
                 ruling = rulings[work.kind or 0]
                 if ruling.failed is not None:
@@ -361,19 +350,27 @@ class Router:
                 elif held.note is not None and not held.note.routing.allows(work.lane.name):
                     work.filtered += 1
                 elif ruling.fate == "sent":
-                    takers.append((work, ruling.addition))
+                    takers.setdefault(ruling.usage_below, []).append((work, ruling.addition))
                 else:
                     work.leave_out(ruling.fate)
-            self._make(number, group, held, takers)
+            for usage_below, found in takers.items():
+                self._make(number, group, held, found, usage_below)
 
-    def _make(self, number: int, group: Group, held: Held, takers: Sequence[_Taker]) -> None:
+    def _make(
+        self,
+        number: int,
+        group: Group,
+        held: Held,
+        takers: Sequence[_Taker],
+        usage_below: Usage = NO_USAGE,
+    ) -> None:
         """Make the rendition of a shape, unless that was done while its trace was held, and offer it."""
         if not takers:
             return
         made = held.made.get(number)
         if made is None:
             try:
-                made = group.press.make(held.span, usage_below=held.below)
+                made = group.press.make(held.span, usage_below=usage_below)
             except BaseException as error:  # that shape's alone; the span is never sent unprocessed
                 for work, _ in takers:
                     self._lose(work, error)

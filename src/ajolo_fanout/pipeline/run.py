@@ -15,11 +15,13 @@ from ajolo_fanout.pipeline.starts import Fragment
 from ajolo_fanout.pipeline.traces import Traces
 from ajolo_fanout.steps.adder import adder
 from ajolo_fanout.steps.additions import Addition
-from ajolo_fanout.steps.lineage import Lineage
+from ajolo_fanout.steps.draft import NO_USAGE, Usage
 from ajolo_fanout.steps.pipeline import Result, Steps, decide, shape_span
 from ajolo_fanout.values import BUILT_IN
 
 __all__ = ["TraceResult", "run_trace"]
+
+_Decided = tuple[Result, "Addition | None", Usage]
 
 
 @attrs.frozen
@@ -55,10 +57,8 @@ def run_trace(
     decided = (
         _whole(spans, steps, asked, weighs) if steps.needs_whole_traces else _single(spans, steps, weighs)
     )
-    lineage = Lineage()
     results = []
-    for span, (result, addition) in zip(spans, decided, strict=True):
-        below = lineage.usage_below(span)
+    for span, (result, addition, below) in zip(spans, decided, strict=True):
         if result.fate == "sent":
             shaped = shape_span(span, steps.shape, usage_below=below)
             result = attrs.evolve(result, draft=shaped.draft, removed=shaped.removed)  # noqa: PLW2901
@@ -66,31 +66,28 @@ def run_trace(
     return results
 
 
-def _single(
-    spans: Sequence[ReadableSpan], steps: Steps, weighs: bool
-) -> list[tuple[Result, Addition | None]]:
+def _single(spans: Sequence[ReadableSpan], steps: Steps, weighs: bool) -> list[_Decided]:
     adds = adder(steps, weighs=weighs)
-    found: list[tuple[Result, Addition | None]] = []
+    found: list[_Decided] = []
     for span in spans:
         decision = decide(span, steps)
         sent = decision.fate == "sent" and adds is not None
         addition = adds(span, decision.would) if sent and adds is not None else None
-        found.append((Result(None, decision.fate, decision.origin), addition))
+        found.append((Result(None, decision.fate, decision.origin), addition, NO_USAGE))
     return found
 
 
-def _whole(
-    spans: Sequence[ReadableSpan], steps: Steps, asked: str, weighs: bool
-) -> list[tuple[Result, Addition | None]]:
-    traces = Traces(steps.sampling, steps.select, form=steps.weight, weighs=weighs)
+def _whole(spans: Sequence[ReadableSpan], steps: Steps, asked: str, weighs: bool) -> list[_Decided]:
+    leaf = steps.shape.needs_lineage
+    traces = Traces(steps.sampling, steps.select, form=steps.weight, leaf=leaf, weighs=weighs)
     fragment = Fragment(known=False)
     fragment.asked = asked
     if not spans:
         return []
     memory, rulings = traces.decide(fragment, [Held(span, None) for span in spans], 0.0)
-    found: list[tuple[Result, Addition | None]] = []
+    found: list[_Decided] = []
     for span, ruling in zip(spans, rulings, strict=True):
         key = memory.verdict.key if ruling.fate == "sampled_out" else traces.against(span)
         origin = steps.origins.get(key, BUILT_IN) if ruling.fate != "sent" else None
-        found.append((Result(None, ruling.fate, origin), ruling.addition))
+        found.append((Result(None, ruling.fate, origin), ruling.addition, ruling.usage_below))
     return found

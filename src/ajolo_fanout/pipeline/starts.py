@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -47,9 +47,10 @@ class Fragment:
         closed: Whether the router has decided, or is about to: asking comes too late.
         kept: Whether a backend with keep rules got it; None until that is decided.
         memory: What the router remembers of its decision, for spans that end later.
+        running: The ids of its spans that have started and didn't come to the router; None where nobody asks.
     """
 
-    __slots__ = ("__weakref__", "asked", "closed", "kept", "known", "memory", "upstream")
+    __slots__ = ("__weakref__", "asked", "closed", "kept", "known", "memory", "running", "upstream")
 
     def __init__(self, upstream: Upstream = OWN, *, known: bool = True) -> None:
         self.upstream = upstream
@@ -58,6 +59,7 @@ class Fragment:
         self.closed = False
         self.kept: bool | None = None
         self.memory: Any = None
+        self.running: set[int] | None = None
 
 
 @attrs.frozen(eq=False)
@@ -100,6 +102,7 @@ class Starts:
         self._attributes = attributes
         self._follow = follow
         self.noting = follow
+        self._lists = False
         self._judges: tuple[Any, ...] = ()
         self._notes: dict[int, tuple[_Ref, Note]] = {}
         self._forget = _forgetter(self._notes)
@@ -111,6 +114,17 @@ class Starts:
         self._judges = judges
         if judges:
             enlist(self)
+
+    def list_running(self) -> None:
+        """Keep a list of what is running of each fragment. Before the first span starts."""
+        self._lists = True
+
+    def running(self, fragment: Fragment) -> Iterator[ReadableSpan]:
+        """The spans of a fragment that are running, or on their way to the router."""
+        for span_id in list(fragment.running or ()):
+            found = self.alive(span_id)
+            if found is not None:
+                yield found[0]
 
     @property
     def noted(self) -> int:
@@ -143,8 +157,9 @@ class Starts:
 
     def arrived(self, span: ReadableSpan) -> None:
         """A span that had been noted came to the router, or was refused on the way."""
-        if span.context is not None:
-            self._coming.pop(span.context.span_id, None)
+        found = None if span.context is None else self._coming.pop(span.context.span_id, None)
+        if found is not None and found[1].fragment.running is not None and span.context is not None:
+            found[1].fragment.running.discard(span.context.span_id)
 
     def lose_what_comes(self) -> None:
         """Forget what is on its way to the router, for it won't come: in a forked child, and past the end."""
@@ -210,9 +225,12 @@ class Starts:
         else:
             local = parent is not None and not parent.is_remote
             note = Note(Fragment(upstream_of(parent)), ours=not local, routing=said)
+            note.fragment.running = set() if self._lists else None
         ref = _Ref(span, self._forget)
         ref.span_id = span_id
         self._notes[span_id] = (ref, note)
+        if note.fragment.running is not None:
+            note.fragment.running.add(span_id)
         self.noting = True
 
 

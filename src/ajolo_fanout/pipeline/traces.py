@@ -16,8 +16,11 @@ from opentelemetry.trace import TraceFlags
 from ajolo_fanout.pipeline.buffer import Held
 from ajolo_fanout.pipeline.starts import Fragment, Starts
 from ajolo_fanout.steps.additions import DRY_RUN, KEPT_BY, PARENT_ID, ROOT, Addition, Parent, merged
+from ajolo_fanout.steps.draft import NO_USAGE, Usage
 from ajolo_fanout.steps.keep import is_local_root
+from ajolo_fanout.steps.lineage import Lineage
 from ajolo_fanout.steps.orphans import DROPPED, Known, Place, settle
+from ajolo_fanout.steps.processors.dialect import kind_of_span
 from ajolo_fanout.steps.sampling import randomness
 from ajolo_fanout.steps.select import SelectSettings, selector
 from ajolo_fanout.steps.verdict import Head, Judge, Verdict
@@ -36,11 +39,13 @@ class Ruling:
         fate: Whether it is sent.
         addition: What is appended to it; None for nothing.
         failed: What was raised instead of a decision: the span is lost there.
+        usage_below: What of its tokens and cost other spans carry, which are sent, too.
     """
 
     fate: Fate
     addition: Addition | None = None
     failed: BaseException | None = None
+    usage_below: Usage = NO_USAGE
 
 
 _FILTERED = Ruling("filtered")
@@ -57,12 +62,14 @@ class Memory:
         left: The spans that were left out, each with its own parent; a bounded number of them.
         promised: Spans that hadn't come yet when others were hung from them, or not: what was said of them.
         failed: What was raised instead.
+        lineage: Where its tokens and cost stand; None where nobody asks.
     """
 
     verdict: Verdict
     left: dict[int, Parent | None] = attrs.field(factory=dict)
     promised: dict[int, bool] = attrs.field(factory=dict)
     failed: BaseException | None = None
+    lineage: Lineage | None = None
 
 
 class Traces:
@@ -74,6 +81,7 @@ class Traces:
         select: SelectSettings,
         *,
         form: WeightForm,
+        leaf: bool = False,
         weighs: bool = True,
         most: int = 10_000,
         starts: Starts | None = None,
@@ -84,8 +92,9 @@ class Traces:
             sampling: Its `SamplingSettings`.
             select: Its `SelectSettings`.
             form: How the backend reads weights.
+            leaf: Whether tokens and cost are to stand once on each way from the root down.
             weighs: Whether weights are claimed at all: not where another's sampler decides.
-            most: How many left-out spans of one trace are remembered.
+            most: How many spans of one trace are remembered: those left out, and with `leaf` all.
             starts: Who knows of spans that are still running.
         """
         self.judge = Judge(sampling)
@@ -93,9 +102,12 @@ class Traces:
         self._orphans = select.orphans
         self._remote_parent = select.remote_parent
         self._form = form
+        self._leaf = leaf
         self._weighs = weighs
         self._most = most
         self._starts = starts or Starts()
+        if leaf:
+            self._starts.list_running()
 
     def decide(self, fragment: Fragment, held: Sequence[Held], now: float) -> tuple[Memory, list[Ruling]]:
         """Decide about a fragment: one ruling for each span, and what to remember.
@@ -112,6 +124,8 @@ class Traces:
         root = next((span for span in spans if is_local_root(span)), None)
         verdict = self.judge(_head(fragment, spans, root), spans, root, now)
         memory = Memory(verdict)
+        if self._leaf:
+            memory.lineage = Lineage(self._parent_of_running, self._most)
         return memory, self._rule(memory, held, late=False)
 
     def follow(self, memory: Memory, held: Held) -> Ruling:
@@ -141,7 +155,7 @@ class Traces:
             rulings.append(
                 _FILTERED if not yes or place is DROPPED else self._sent(memory.verdict, one.span, place)
             )
-        return rulings
+        return rulings if memory.lineage is None else self._related(memory.lineage, held, rulings)
 
     def _chosen(self, memory: Memory, held: Held) -> bool:
         """Whether a span is selected; what was said while it was still running stands."""
@@ -196,6 +210,27 @@ class Traces:
         if span_id not in memory.promised:
             memory.promised[span_id] = self._selected(span)
         return Known(sent=memory.promised[span_id], parent=parent)
+
+    def _parent_of_running(self, span_id: int) -> int | None:
+        found = self._starts.alive(span_id)
+        parent = None if found is None else _parent(found[0])
+        return None if parent is None or parent[1] else parent[0]
+
+    def _related(self, lineage: Lineage, held: Sequence[Held], rulings: list[Ruling]) -> list[Ruling]:
+        """The same rulings, with the word of what is to go because other spans carry it."""
+        fragments = {id(one.note.fragment): one.note.fragment for one in held if one.note is not None}
+        calls = [
+            _id(span)
+            for fragment in fragments.values()
+            for span in self._starts.running(fragment)
+            if kind_of_span(span) is not None and self._selected(span)
+        ]
+        sent = [(one.span, ruling.fate == "sent") for one, ruling in zip(held, rulings, strict=True)]
+        below = lineage.settle(sent, calls)
+        return [
+            attrs.evolve(ruling, usage_below=below[_id(one.span)]) if _id(one.span) in below else ruling
+            for one, ruling in zip(held, rulings, strict=True)
+        ]
 
     def _sent(self, verdict: Verdict, span: ReadableSpan, place: Any) -> Ruling:
         attributes: dict[str, Any] = {}

@@ -12,7 +12,6 @@ from ajolo_fanout.config.sampling import BufferSettings
 from ajolo_fanout.pipeline.buffer import Buffer, Held, Trace
 from ajolo_fanout.pipeline.starts import Fragment, Starts
 from ajolo_fanout.pipeline.traces import Memory, Ruling, Traces
-from ajolo_fanout.steps.lineage import above_usage
 from ajolo_fanout.steps.pipeline import Steps
 from ajolo_fanout.steps.values import identity
 from ajolo_fanout.steps.verdict import Judge, Verdict
@@ -43,7 +42,6 @@ class Whole:
 
     Attributes:
         buffer: Where they wait.
-        needs_lineage: Whether one of them asks if spans below a span carry tokens or cost.
     """
 
     def __init__(
@@ -67,11 +65,11 @@ class Whole:
         self._kinds: list[Traces] = []
         self._numbers: dict[Any, int] = {}
         self.buffer = Buffer(settings, now=now)
-        self.needs_lineage = False
 
     def kind_of(self, steps: Steps) -> int:
         """The number of the kind that `steps` are of."""
-        key = identity((steps.select, steps.sampling, steps.weight))
+        leaf = steps.shape.needs_lineage
+        key = identity((steps.select, steps.sampling, steps.weight, leaf))
         if key not in self._numbers:
             self._numbers[key] = len(self._kinds)
             self._kinds.append(
@@ -79,6 +77,7 @@ class Whole:
                     steps.sampling,
                     steps.select,
                     form=steps.weight,
+                    leaf=leaf,
                     weighs=self._common.weighs,
                     most=max(_LEAST, _TIMES * self._common.settings.max_spans_per_trace),
                     starts=self._common.starts,
@@ -118,8 +117,6 @@ class Whole:
         for trace in traces:
             fragment = trace.fragment
             fragment.closed = True  # before what was asked is read
-            if self.needs_lineage:
-                _relate(trace.held)
             decided = [self._decide_one(kind, fragment, trace.held) for kind in self._kinds]
             fragment.memory = tuple([memory for memory, _ in decided])
             fragment.kept = any(
@@ -138,13 +135,3 @@ class Whole:
         except Exception as error:  # it is the backends' of this kind, each of which counts it
             failed = Ruling("sent", failed=error)
             return Memory(Verdict("sampled_out"), failed=error), [failed] * len(held)
-
-
-def _relate(trace: Sequence[Held]) -> None:
-    """Note which spans have others below with tokens or cost, also others that ended after them."""
-    above = above_usage(held.span for held in trace)
-    for held in trace:
-        context = held.span.context
-        if not held.below and context is not None and context.span_id in above:
-            held.below = True
-            held.made.clear()  # what was encoded for others didn't know it yet

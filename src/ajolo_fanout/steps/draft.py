@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
@@ -16,7 +16,13 @@ from opentelemetry.util.types import AnyValue
 from ajolo_fanout.steps.attributes import Attributes
 from ajolo_fanout.steps.parts import DraftEvent, DraftLink, DraftScope, Parts
 
-__all__ = ["Draft"]
+__all__ = ["NO_USAGE", "Draft", "Measure", "Usage"]
+
+Measure: TypeAlias = Literal["tokens", "cost", "total"]
+Usage: TypeAlias = frozenset[Measure]
+"""What stands on spans to be added up; `"total"` is a cost that is a sum whoever says so."""
+
+NO_USAGE: Usage = frozenset()
 
 
 class Draft:
@@ -54,14 +60,14 @@ class Draft:
     )
 
     def __init__(
-        self, span: ReadableSpan, resource: Resource | None = None, *, usage_below: bool = False
+        self, span: ReadableSpan, resource: Resource | None = None, *, usage_below: Usage = NO_USAGE
     ) -> None:
         """A draft of `span`.
 
         Args:
             span: An ended span.
             resource: What to take for its resource, where that isn't the span's own.
-            usage_below: Whether spans below it are known to carry tokens or cost.
+            usage_below: What of tokens and cost other spans carry, as far as `usage = "leaf"` asks.
         """
         self._usage_below = usage_below
         self._span = span
@@ -261,8 +267,8 @@ class Draft:
         return self._span.context.trace_state if self._span.context is not None else None
 
     @property
-    def usage_below(self) -> bool:
-        """Whether spans below this one are known to carry tokens or cost."""
+    def usage_below(self) -> Usage:
+        """What of tokens and cost spans below this one carry; known where a processor has `usage = "leaf"`."""
         return self._usage_below
 
     @property

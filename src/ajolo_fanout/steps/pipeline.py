@@ -12,7 +12,7 @@ from typing import Any, Literal
 import attrs
 from opentelemetry.sdk.trace import ReadableSpan
 
-from ajolo_fanout.steps.draft import Draft
+from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
 from ajolo_fanout.steps.redaction import Removal
 from ajolo_fanout.steps.sampling import SamplingSettings, randomness, sampled, threshold
 from ajolo_fanout.steps.select import SelectSettings, selector
@@ -64,7 +64,7 @@ class Steps:
     @property
     def needs_whole_traces(self) -> bool:
         """Whether nothing can be decided about a span before its trace is finished."""
-        return bool(self.sampling.keep) or self.select.orphans != "keep"
+        return bool(self.sampling.keep) or self.select.orphans != "keep" or self.shape.needs_lineage
 
     @property
     def decision_key(self) -> Any:
@@ -151,13 +151,13 @@ def decide(span: ReadableSpan, steps: Steps) -> Decision:
     return Decision("sent") if decides is None else decides(span)
 
 
-def run(span: ReadableSpan, steps: Steps, *, usage_below: bool = False) -> Result:
+def run(span: ReadableSpan, steps: Steps, *, usage_below: Usage = NO_USAGE) -> Result:
     """Take `span` through all of a backend's steps: decide, then process, redact and limit.
 
     Args:
         span: An ended span.
         steps: The backend's.
-        usage_below: Whether spans below it are known to carry tokens or cost (`Lineage`).
+        usage_below: What of tokens and cost other spans carry (`Lineage`).
 
     Raises:
         Exception: whatever a processor raises.

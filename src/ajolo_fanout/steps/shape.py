@@ -12,8 +12,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.util.types import AttributeValue
 
-from ajolo_fanout.steps.draft import Draft
+from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
 from ajolo_fanout.steps.limits import LimitsSettings, apply_limits
+from ajolo_fanout.steps.processors.dialect import DialectSettings
 from ajolo_fanout.steps.processors.own import OwnSettings
 from ajolo_fanout.steps.redaction import RedactionSettings, Removal, redactor
 from ajolo_fanout.steps.values import identity, same
@@ -53,6 +54,11 @@ class Shape:
         """Whether a processor of the user's own is part of it: then no other backend's is equal to it."""
         return any(isinstance(processor, OwnSettings) for processor in self.processors)
 
+    @property
+    def needs_lineage(self) -> bool:
+        """Whether it asks which spans carry the tokens and the cost of others."""
+        return any(isinstance(one, DialectSettings) and one.usage == "leaf" for one in self.processors)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Shape):
             return NotImplemented
@@ -85,7 +91,6 @@ class Shaper:
 
     Attributes:
         passive: Whether it leaves every span's own content and scope alone, so that no draft is needed.
-        needs_lineage: Whether it asks if spans below carry tokens or cost.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -94,18 +99,17 @@ class Shaper:
         self._limits = None if shape.limits.none else shape.limits
         self._fixed = shape.resource
         self.passive = not self._processors and self._redactor.idle and self._limits is None
-        self.needs_lineage = any(getattr(one, "usage", "keep") == "leaf" for one in shape.processors)
         # By identity; what an identity belongs to is kept beside it, so that it stays that one's.
         self._laid: dict[int, tuple[Resource, Resource]] = {}
         self._resources: dict[Any, tuple[Resource, Resource, list[Removal]]] = {}
         self._scopes: dict[int, tuple[Any, InstrumentationScope | None, list[Removal]]] = {}
 
-    def __call__(self, span: ReadableSpan, *, usage_below: bool = False) -> Shaped:
+    def __call__(self, span: ReadableSpan, *, usage_below: Usage = NO_USAGE) -> Shaped:
         """Give `span` this shape: process, redact, limit.
 
         Args:
             span: An ended span.
-            usage_below: Whether spans below it are known to carry tokens or cost (`Lineage`).
+            usage_below: What of tokens and cost other spans carry (`Lineage`).
 
         Raises:
             Exception: whatever a processor raises; the span must not be sent then.
@@ -174,7 +178,7 @@ def shaper(shape: Shape) -> Shaper:
     return Shaper(shape)
 
 
-def shape_span(span: ReadableSpan, shape: Shape, *, usage_below: bool = False) -> Shaped:
+def shape_span(span: ReadableSpan, shape: Shape, *, usage_below: Usage = NO_USAGE) -> Shaped:
     """Give `span` the `shape`: process, redact, limit. The span itself is never changed."""
     return shaper(shape)(span, usage_below=usage_below)
 

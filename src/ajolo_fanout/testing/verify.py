@@ -21,7 +21,6 @@ from ajolo_fanout.pipeline.whole import Whole
 from ajolo_fanout.steps.adder import adder
 from ajolo_fanout.steps.additions import added
 from ajolo_fanout.steps.draft import Draft
-from ajolo_fanout.steps.lineage import Lineage
 from ajolo_fanout.steps.pipeline import Steps, decider, shape_span
 
 if TYPE_CHECKING:
@@ -54,12 +53,11 @@ def expect(backend: BackendPlan, spans: Iterable[ReadableSpan]) -> Expectation:
     expected: dict[tuple[str, str], DecodedSpan] = {}
     fates: Counter[str] = Counter()
     redacted = 0
-    lineage = Lineage()
-    held = [Held(span, None, below=lineage.usage_below(span)) for span in spans]
+    held = [Held(span, None) for span in spans]
     for one, ruling in _rulings(backend.steps, held):
         fates[ruling.fate] += 1
         if ruling.fate == "sent":
-            shaped = shape_span(one.span, backend.steps.shape, usage_below=one.below)
+            shaped = shape_span(one.span, backend.steps.shape, usage_below=ruling.usage_below)
             draft = shaped.draft
             if ruling.addition is not None:
                 draft = Draft(added(draft.readable(), ruling.addition))
@@ -73,7 +71,6 @@ def _rulings(steps: Steps, spans: Sequence[Held]) -> Iterator[tuple[Held, Ruling
     """What a backend of these steps decides about each of some finished traces' spans, and adds to it."""
     if steps.needs_whole_traces:
         whole = Whole(BufferSettings(), Starts())
-        whole.needs_lineage = True
         kind = whole.kind_of(steps)
         ruled = [each for one in spans for each in whole.take(one)]
         yield from ((one, rulings[kind]) for one, rulings in [*ruled, *whole.everything()])

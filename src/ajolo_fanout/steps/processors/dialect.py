@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from ajolo_fanout.steps.attributes import Attributes
-from ajolo_fanout.steps.draft import Draft
+from ajolo_fanout.steps.draft import Draft, Usage
 from ajolo_fanout.steps.match import Match
 from ajolo_fanout.steps.processors.common import MATCH, Change, matching
 from ajolo_fanout.steps.processors.dialect_names import (
@@ -53,7 +53,8 @@ class DialectSettings:
     )
     usage: Literal["keep", "leaf"] = option(
         'Where tokens and cost stand: "keep" leaves them where they are, "leaf" takes them off a span below '
-        "which others carry them, so that no backend adds them up twice.",
+        "which others that are sent carry them, so that no backend adds them up twice. Traces are held for that "
+        "until they are finished.",
         default="keep",
         choices=("keep", "leaf"),
         example='"leaf"',
@@ -68,8 +69,7 @@ class DialectSettings:
             attributes = draft.attributes
             _to_current(attributes)
             if self.usage == "leaf" and draft.usage_below:
-                for name in [name for name in attributes.raw() if name.startswith(USAGE)]:
-                    del attributes[name]
+                _take_off(attributes, draft.usage_below)
             if kind is not None:
                 _say_kind(attributes, kind, self.to)
             if self.to == "langfuse":
@@ -91,6 +91,13 @@ def kind_of_span(span: Any) -> Kind | None:
     if scope is not None and scope.name.startswith(AJOLOPY_SCOPE):
         return next((kind for beginning, kind in AJOLOPY_SPANS if span.name.startswith(beginning)), None)
     return None
+
+
+def _take_off(attributes: Attributes, usage: Usage) -> None:
+    for name in list(attributes.raw()):
+        measure = next((measure for beginning, measure in USAGE if name.startswith(beginning)), None)
+        if measure in usage:
+            del attributes[name]
 
 
 def _to_current(attributes: Attributes) -> None:

@@ -120,14 +120,15 @@ COSTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 """A part of the cost in US dollars by Langfuse's name, where it may stand, and OpenInference's name."""
 
-USAGE: tuple[str, ...] = (
-    "gen_ai.usage.",
-    "gen_ai.cost_usd",
-    "ajolopy.cost_usd",
-    "llm.usage.",
-    "llm.token_count.",
-    "llm.cost.",
-    "langfuse.observation.usage_details",
-    "langfuse.observation.cost_details",
+USAGE: tuple[tuple[str, Literal["tokens", "cost", "total"]], ...] = (
+    ("gen_ai.usage.cost", "cost"),
+    ("gen_ai.usage.", "tokens"),
+    ("gen_ai.cost_usd", "cost"),
+    ("ajolopy.cost_usd", "total"),
+    ("llm.usage.", "tokens"),
+    ("llm.token_count.", "tokens"),
+    ("llm.cost.", "cost"),
+    ("langfuse.observation.usage_details", "tokens"),
+    ("langfuse.observation.cost_details", "cost"),
 )
-"""Beginnings of the names under which tokens and cost stand: what a backend adds up."""
+"""Beginnings of the names under which a backend finds what it adds up; of two that fit the first counts."""
