@@ -92,7 +92,7 @@ class Machinery:
             weighs=isinstance(provider.sampler, PlanSampler),
             look=CutSpans(ours=ours),
         )
-        self._starts.hear(self._router.whole.judges)
+        self._starts.hear(self._router.whole.listeners)
         self.standby = process.Standby("ajolo-fanout-standby")
         self.waiters = Waiters("ajolo-fanout-waiter")
         self._open_spans = self._watch_open_spans(before)

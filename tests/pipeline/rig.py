@@ -65,7 +65,7 @@ def rigged(
     starts = Starts(attributes, follow=follow)
     inbox = Inbox(1_000_000)
     router = Router(inbox, [taker.lane for taker in takers], starts=starts, bounds=bounds)
-    starts.hear(router.whole.judges)
+    starts.hear(router.whole.listeners)
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     provider.add_span_processor(FanoutSpanProcessor(inbox, _NoHandle(), starts))
     tracer = provider.get_tracer("tests")

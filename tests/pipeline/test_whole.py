@@ -9,7 +9,7 @@ import tracemalloc
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -325,6 +325,8 @@ def test_code_keeps_a_trace_and_is_told_whether_that_took_effect() -> None:
         rig.drain()
         with rig.tracer.start_as_current_span("late", context):
             assert keep("too late") is False
+        with exclude("rules"), rig.tracer.start_as_current_span("root"):
+            assert keep("not for the one with rules") is False
         with rig.tracer.start_as_current_span("service", remote(sampled=False)):
             assert keep("not recorded") is False
     assert [attributes_of(one) for one in messages(rules)] == [{}, {"ajolo_fanout.kept_by": "vip"}]
@@ -555,3 +557,65 @@ def test_what_is_held_when_a_hanging_step_outlives_the_shutdown_is_counted_as_lo
         hangs.set()
     assert adds_up(taker.counts, 2)
     assert len(taker.got) == 1
+
+
+def test_the_reason_stands_on_what_has_become_the_local_root() -> None:
+    """The server's span was left out: what hung from it hangs from the gateway now."""
+    select = SelectSettings(include=CHOSEN.include, orphans="reparent")
+    taker = Taker("one", Steps(NOTHING, select=select))
+    with rigged(taker) as rig:
+        with rig.tracer.start_as_current_span("server", remote()):
+            for name in ("chosen one", "chosen two"):
+                with rig.tracer.start_as_current_span(name) as span:
+                    span.set_status(Status(StatusCode.ERROR))
+                    rig.tracer.start_span("chosen child").end()
+        rig.drain()
+    reasons = {one.name: attributes_of(one).get("ajolo_fanout.kept_by") for one in messages(taker)}
+    assert reasons == {"chosen one": "errors", "chosen two": "errors", "chosen child": None}
+
+
+def _header(th: str | None, rv: int | None) -> TraceState | None:
+    members = ([] if rv is None else [f"rv:{rv:014x}"]) + ([] if th is None else [f"th:{th}"])
+    return TraceState([("ot", ";".join(members))]) if members else None
+
+
+upstreams = st.builds(
+    lambda trace_id, flag, state: (
+        None if flag is None else remote(sampled=flag, state=state, trace_id=trace_id)
+    ),
+    st.integers(1, 2**128 - 1),
+    st.one_of(st.none(), st.booleans()),
+    st.builds(
+        _header,
+        st.one_of(st.none(), st.sampled_from(("0", "4", "8", "c", "f"))),
+        st.one_of(st.none(), st.integers(0, 2**56 - 1)),
+    ),
+)
+samplings = st.builds(
+    SamplingSettings,
+    st.sampled_from((0.0, 0.1, 0.25, 0.5, 0.9, 1.0)),
+    st.sampled_from(("respect", "ignore")),
+    dry_run=st.booleans(),
+)
+
+
+@settings(max_examples=300)
+@given(upstreams, samplings, st.sampled_from(("tracestate", "sample_rate")), st.booleans())
+def test_a_backend_that_needs_whole_traces_gets_the_same_ones_with_the_same_weight(
+    upstream: Any, sampling: SamplingSettings, form: Any, propagate_all: bool
+) -> None:
+    """Whatever came from upstream: no parent, an unsampled one, a `th`, and one that contradicts itself."""
+    unsampled = upstream is not None and not trace.get_current_span(upstream).get_span_context().trace_flags
+    assume(not (sampling.dry_run and unsampled))  # what that stands for is no question
+    single = Taker("single", Steps(sampling, weight=form))
+    whole = Taker("whole", Steps(sampling, select=SelectSettings(orphans="drop"), weight=form))
+    everything = Taker("everything", Steps(SamplingSettings(1.0, "ignore")))
+    with rigged(single, whole, everything, propagate_all=propagate_all) as rig:
+        rig.tracer.start_span("root", upstream).end()
+    assert len(everything.got) == 1
+    assert whole.ids == single.ids
+    assert list(map(_claims, messages(whole))) == list(map(_claims, messages(single)))
+
+
+def _claims(message: Any) -> object:
+    return message.trace_state, attributes_of(message)

@@ -134,6 +134,8 @@ def test_a_dry_run_sends_everything_and_says_what_would_have_left_it_out() -> No
     dry = SamplingSettings(ratio=0.0, keep=(ERRORS,), dry_run=True)
     assert judged(dry, GOOD) == Verdict("sent", "sampling.ratio", "", 0)
     assert judged(dry, BAD) == Verdict("sent", "", "errors", 0)
+    half = attrs.evolve(dry, ratio=0.5)
+    assert judged(half, GOOD, at=HIGH) == Verdict("sent", "", "", 0), "it stands for itself, as all do"
     refused = Upstream(sampled=False, threshold=None)
     assert judged(dry, BAD, upstream=refused) == Verdict("sent", "sampling.parent", "", None)
 

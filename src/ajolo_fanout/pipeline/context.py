@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import Token
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -88,7 +89,9 @@ def context(**attributes: AttributeValue) -> Iterator[None]:
         with ajolo_fanout.context(**{"session.id": session, "user.id": user}):
             agent.run(question)
 
-    Nothing is added to outgoing headers. Contexts nest; the inner one wins.
+    Nothing is added to outgoing headers. Contexts nest; the inner one wins. Coroutines and tasks that are
+    started inside have it, and threads that OpenTelemetry's context is carried to. A generator that yields
+    inside shares it with its caller until it goes on, as it does everything in Python's contextvars.
 
     Args:
         **attributes: Names and values. A name that the file doesn't list is put on nothing.
@@ -99,7 +102,7 @@ def context(**attributes: AttributeValue) -> Iterator[None]:
     try:
         yield
     finally:
-        detach(token)
+        _leave(token)
 
 
 def only(*backends: str) -> Any:
@@ -132,7 +135,20 @@ def _routed(routing: Routing) -> Iterator[None]:
     try:
         yield
     finally:
+        _leave(token)
+
+
+def _leave(token: Any) -> None:
+    """Take back what `attach()` did.
+
+    An async generator that isn't read to its end is closed by another task, where nothing was attached and
+    nothing is to be taken back; the SDK's own `detach` would log that as an error of the program's.
+    """
+    if not isinstance(token, Token):  # another context implementation than the usual one
         detach(token)
+        return
+    with suppress(ValueError):
+        token.var.reset(token)
 
 
 def attributes_in(where: Context) -> Mapping[str, AttributeValue]:
@@ -178,8 +194,8 @@ def keep(reason: str) -> bool:
 
     Returns:
         Whether it took effect at a backend: False where the trace isn't recorded, where no backend has such
-        rules, where all of them respect that it wasn't sampled upstream, or where it was decided against
-        already.
+        rules or may get it (`only()`, `exclude()`), where all of them respect that it wasn't sampled upstream,
+        or where it was decided against already.
     """
     span = get_current_span()
     if not span.is_recording():

@@ -149,7 +149,7 @@ def arrange(lanes: Sequence[Lane], encoder: Encoder, whole: Whole, *, weighs: bo
             arranged.groups.append(group_of[steps.shape])
         group = group_of[steps.shape]
         if steps.needs_whole_traces:
-            work = Work(lane, None, whole.kind_of(steps))
+            work = Work(lane, None, whole.kind_of(steps, lane.name))
             group.whole.append(work)
         else:
             key = steps.decision_key

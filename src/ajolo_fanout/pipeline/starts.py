@@ -103,16 +103,16 @@ class Starts:
         self._follow = follow
         self.noting = follow
         self._lists = False
-        self._judges: tuple[Any, ...] = ()
+        self._listeners: tuple[Any, ...] = ()
         self._notes: dict[int, tuple[_Ref, Note]] = {}
         self._forget = _forgetter(self._notes)
         self._coming: dict[int, tuple[ReadableSpan, Note]] = {}
         self._failed = False
 
-    def hear(self, judges: tuple[Any, ...]) -> None:
-        """Let code keep traces, where one of these samplings `hears(upstream)`."""
-        self._judges = judges
-        if judges:
+    def hear(self, listeners: tuple[Any, ...]) -> None:
+        """Let code keep traces, where one of these samplings `hears(upstream, routing)`."""
+        self._listeners = listeners
+        if listeners:
             enlist(self)
 
     def list_running(self) -> None:
@@ -181,8 +181,8 @@ class Starts:
         found = self._notes.get(span.get_span_context().span_id)
         if found is None or found[0]() is not span:
             return None
-        fragment = found[1].fragment
-        if not any(judge.hears(fragment.upstream) for judge in self._judges):
+        fragment, routing = found[1].fragment, found[1].routing
+        if not any(one.hears(fragment.upstream, routing) for one in self._listeners):
             return False
         if not fragment.closed:
             fragment.asked = fragment.asked or str(reason) or "code"

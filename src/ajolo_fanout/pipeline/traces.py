@@ -236,7 +236,7 @@ class Traces:
         attributes: dict[str, Any] = {}
         if place == ROOT and span.parent is not None:
             attributes[PARENT_ID] = f"{span.parent.span_id:016x}"
-        if verdict.kept_by and (place == ROOT or (place is None and is_local_root(span))):
+        if verdict.kept_by and (is_local_root(span) if place is None else not place[0] or place[1]):
             attributes[KEPT_BY] = verdict.kept_by
         if verdict.key:
             attributes[DRY_RUN] = verdict.key

@@ -10,11 +10,13 @@ import attrs
 
 from ajolo_fanout.config.sampling import BufferSettings
 from ajolo_fanout.pipeline.buffer import Buffer, Held, Trace
+from ajolo_fanout.pipeline.context import Routing
 from ajolo_fanout.pipeline.starts import Fragment, Starts
 from ajolo_fanout.pipeline.traces import Memory, Ruling, Traces
 from ajolo_fanout.steps.pipeline import Steps
 from ajolo_fanout.steps.values import identity
 from ajolo_fanout.steps.verdict import Judge, Verdict
+from ajolo_fanout.steps.weights import Upstream
 
 __all__ = ["Ruled", "Whole"]
 
@@ -25,6 +27,18 @@ Ruled = tuple[Held, Sequence[Ruling]]
 _LEAST = 1_000
 _TIMES = 10
 """How many left-out spans of one trace are remembered: so many times what may be held of it."""
+
+
+@attrs.frozen(eq=False)
+class Listener:
+    """A sampling with keep rules, and the backends that sample so."""
+
+    judge: Judge
+    backends: frozenset[str]
+
+    def hears(self, upstream: Upstream, routing: Routing) -> bool:
+        """Whether code may keep a trace with this past, which may go where `routing` says."""
+        return self.judge.hears(upstream) and any(map(routing.allows, self.backends))
 
 
 @attrs.frozen(eq=False)
@@ -63,15 +77,17 @@ class Whole:
         self._common = _Common(settings, starts, weighs)
         self._now = now
         self._kinds: list[Traces] = []
+        self._names: list[set[str]] = []
         self._numbers: dict[Any, int] = {}
         self.buffer = Buffer(settings, now=now)
 
-    def kind_of(self, steps: Steps) -> int:
-        """The number of the kind that `steps` are of."""
+    def kind_of(self, steps: Steps, backend: str = "") -> int:
+        """The number of the kind that `steps`, those of `backend`, are of."""
         leaf = steps.shape.needs_lineage
         key = identity((steps.select, steps.sampling, steps.weight, leaf))
         if key not in self._numbers:
             self._numbers[key] = len(self._kinds)
+            self._names.append(set())
             self._kinds.append(
                 Traces(
                     steps.sampling,
@@ -83,12 +99,14 @@ class Whole:
                     starts=self._common.starts,
                 )
             )
+        self._names[self._numbers[key]].add(backend)
         return self._numbers[key]
 
     @property
-    def judges(self) -> tuple[Judge, ...]:
-        """The samplings that have keep rules."""
-        return tuple(kind.judge for kind in self._kinds if kind.judge.has_rules)
+    def listeners(self) -> tuple[Listener, ...]:
+        """Who hears where code asks for a trace: the samplings that have keep rules."""
+        kinds = zip(self._kinds, self._names, strict=True)
+        return tuple(Listener(kind.judge, frozenset(names)) for kind, names in kinds if kind.judge.has_rules)
 
     def take(self, held: Held) -> Iterator[Ruled]:
         """Take a span; what is ruled about now because of it."""

@@ -110,12 +110,14 @@ def sampled(span: ReadableSpan, settings: SamplingSettings) -> bool:
     """Whether the trace of `span` is in the backend's share.
 
     The flag says what the parent decided, or our own sampler for a root; a `th` from upstream and the ratio
-    are held against the same R, so the larger threshold of the two decides.
+    are held against the same R, so the larger threshold of the two decides (a ratio of 1 takes all that was
+    sampled, also where a `th` contradicts its R). Who ignores the parent asks neither.
     """
     context = span.context
     if context is None:
         return settings.ratio > 0  # a span made by hand; nothing to decide by
-    if settings.parent == "respect" and not context.trace_flags & TraceFlags.SAMPLED:
+    respects = settings.parent == "respect"
+    if respects and not context.trace_flags & TraceFlags.SAMPLED:
         return False
     if settings.ratio >= 1:
         return True
@@ -123,7 +125,7 @@ def sampled(span: ReadableSpan, settings: SamplingSettings) -> bool:
     trace_state = context.trace_state
     if not trace_state:
         return bool((context.trace_id & _LOW_56_BITS) >= wanted)
-    if context.trace_flags & TraceFlags.SAMPLED:
+    if respects:
         wanted = max(wanted, upstream_threshold(trace_state) or 0)
     return randomness(context.trace_id, trace_state) >= wanted
 

@@ -85,14 +85,14 @@ class Judge:
         if not upstream.sampled:
             return self._out("sampling.parent", None)
         floor = upstream.threshold or 0
-        certain = head.randomness >= max(self._ratio, floor)
+        certain = _takes(self._ratio, head.randomness, floor)
         wanted = self._ratio if certain else NEVER
         reason = head.asked if self._rules else ""
         if reason:
             certain, wanted = True, 0
         limited = False
         for name, share, fits, allowance in self._rules:
-            if head.randomness < max(share, floor) or (reason and (allowance or share >= wanted)):
+            if not _takes(share, head.randomness, floor) or (reason and (allowance or share >= wanted)):
                 continue  # it doesn't take this one, or could add nothing any more
             if not fits(spans, root):
                 continue
@@ -106,12 +106,21 @@ class Judge:
         if not certain and not limited:
             return self._out("sampling.ratio", upstream.threshold)
         known = certain and upstream.threshold is not None
-        return Verdict("sent", "", reason, max(floor, wanted) if known else None)
+        return self._sent(reason, upstream.threshold, max(floor, wanted) if known else None)
+
+    def _sent(self, reason: str, before: int | None, wanted: int | None) -> Verdict:
+        # A dry run sends all that came from upstream, so each stands for what it stood for there.
+        return Verdict("sent", "", reason, before if self._dry else wanted)
 
     def _out(self, key: str, before: int | None) -> Verdict:
         if self._dry:
             return Verdict("sent", key, "", before)
         return Verdict("sampled_out", key)
+
+
+def _takes(wanted: int, randomness: int, floor: int) -> bool:
+    """Whether a share takes a trace; all takes what upstream sampled, also where its `th` contradicts R."""
+    return not wanted or randomness >= max(wanted, floor)
 
 
 @attrs.frozen
