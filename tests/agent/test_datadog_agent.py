@@ -21,8 +21,8 @@ from tests.systems.serving import free_ports, serving
 from tests.venvs import command
 
 from ajolo_fanout import Fanout, install_from_config
+from ajolo_fanout.replay.rerun import rerun
 from ajolo_fanout.testing import recorded_spans
-from ajolo_fanout.testing.replay import replay
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 RUNS = ("two_tools-capture", "tool_raises", "fallback", "nested_agents")
@@ -109,7 +109,7 @@ def test_two_destinations_get_the_same_and_what_the_snapshot_says(
     """HTTP and gRPC are held against one snapshot by the agent's own comparison."""
     tokens = {f"http_{run}": "http/protobuf", f"grpc_{run}": "grpc"}
     fanout = installed(**tokens)
-    replay(fanout.provider, recorded_spans(run))
+    rerun(fanout.provider, recorded_spans(run))
     assert fanout.flush(30), fanout.health()
     for token in tokens:
         assert len(agent.spans(token)) == len(recorded_spans(run))
@@ -155,7 +155,7 @@ def test_the_comparison_tells_a_single_attribute(agent: Agent, installed: Callab
         end_time=first.end_time,
         instrumentation_scope=first.instrumentation_scope,
     )
-    replay(fanout.provider, [changed, *others])
+    rerun(fanout.provider, [changed, *others])
     assert fanout.flush(30), fanout.health()
     said = agent.compare("altered", "tool_raises")
     assert "do not match the snapshot" in said

@@ -14,7 +14,7 @@ from ajolo_fanout.plan.advice import Surroundings, examine
 from ajolo_fanout.plan.excerpt import excerpt, excerpt_of_text
 from ajolo_fanout.plan.placeholders import resolve_with_placeholders
 from ajolo_fanout.plan.resolve import resolve
-from ajolo_fanout.testing.recorded import recorded_spans
+from ajolo_fanout.replay.recorded import recorded_spans
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tracing.toml"
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"

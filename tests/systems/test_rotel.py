@@ -17,8 +17,8 @@ from tests.systems.serving import free_ports, serving
 from tests.venvs import environment
 
 from ajolo_fanout import install_from_config
+from ajolo_fanout.replay.rerun import rerun
 from ajolo_fanout.testing import OtlpServer, recorded_spans
-from ajolo_fanout.testing.replay import replay
 
 GENERATED = 1_000
 
@@ -78,7 +78,7 @@ protocol = "{protocol}"
             encoding="utf-8",
         )
         with install_from_config(config, set_global=False) as fanout:
-            replay(fanout.provider, recorded_spans())
+            rerun(fanout.provider, recorded_spans())
             generate(fanout.provider, GENERATED)
             assert fanout.flush(60), fanout.health()
         count = len(recorded_spans()) + GENERATED

@@ -9,8 +9,8 @@ import pytest
 
 from ajolo_fanout.otlp.decode import DecodedSpan, DecodedStatus
 from ajolo_fanout.profiles.catalog import data_folder
+from ajolo_fanout.replay.rerun import replayed
 from ajolo_fanout.testing import fanout, recorded_spans
-from ajolo_fanout.testing.replay import replayed
 from ajolo_fanout.testing.verify import Expectation, differences, expect
 
 Change = Callable[[list[DecodedSpan]], Sequence[DecodedSpan]]

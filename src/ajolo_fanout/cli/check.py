@@ -86,8 +86,8 @@ def _recorded(path: Path | None) -> Callable[[], Iterable[Any]]:
     """Reads the spans that rules are tried on, when a rule asks for them."""
 
     def read() -> Iterable[Any]:
-        from ajolo_fanout.testing.otlp_json import read_spans
-        from ajolo_fanout.testing.recorded import recorded_runs, recorded_spans
+        from ajolo_fanout.replay.otlp_json import read_spans
+        from ajolo_fanout.replay.recorded import recorded_runs, recorded_spans
 
         if path is None:
             # Run by run: most rules are told apart by the first, and reading is what costs.

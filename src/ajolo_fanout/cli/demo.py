@@ -13,9 +13,9 @@ import click
 
 from ajolo_fanout.cli.demo_view import Display, show
 from ajolo_fanout.profiles.catalog import data_folder
+from ajolo_fanout.replay.recorded import recorded_runs, recorded_spans
+from ajolo_fanout.replay.rerun import replayed
 from ajolo_fanout.testing.harness import Harness, fanout
-from ajolo_fanout.testing.recorded import recorded_runs, recorded_spans
-from ajolo_fanout.testing.replay import replayed
 from ajolo_fanout.testing.verify import Expectation, differences, expect
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from ajolo_fanout.health.say import Teller
 from ajolo_fanout.pipeline.inbox import Inbox
 from ajolo_fanout.pipeline.processor import FanoutSpanProcessor
 from ajolo_fanout.pipeline.router import Lane, Router
-from ajolo_fanout.pipeline.run import run_trace
+from ajolo_fanout.pipeline.run import Rehearsal
 from ajolo_fanout.pipeline.starts import Starts
 from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.provider import build_provider
@@ -125,21 +125,19 @@ def _made(provider: TracerProvider, name: str) -> ReadableSpan:
 def _planned(span: ReadableSpan, backend: BackendPlan) -> str:
     """What would have become of the span, had it been the program's."""
     steps = attrs.evolve(backend.steps, shape=Shape())  # only what is decided, not what is done to it
-    try:
-        [found] = run_trace([span], steps)
-    except Exception as error:  # a rule of the file that raises: the span's own fate tells the same
-        return f"a rule would have failed on it ({type(error).__name__})"
-    result = found.result
-    if result.fate == "sent":
+    rehearsal = Rehearsal({backend.name: steps})
+    rehearsal.take(span)
+    [told] = rehearsal.finish()[backend.name]
+    if told.failed is not None:  # a rule of the file that raises: the span's own fate tells the same
+        return f"a rule would have failed on it ({type(told.failed).__name__})"
+    if told.fate == "sent":
         return ""
-    origin = result.origin or BUILT_IN
-    table, words = _TABLES[result.fate]
-    key = next((key for key, one in steps.origins.items() if one == origin and key.startswith(table)), "")
-    return f"{words} by {key} ({origin})" if key else f"{words} ({origin})"
+    origin = steps.origins.get(told.key, BUILT_IN)
+    words = _WORDS[told.fate]
+    return f"{words} by {told.key} ({origin})" if told.key in steps.origins else f"{words} ({origin})"
 
 
-_TABLES = {"filtered": ("select.", "filtered out"), "sampled_out": ("sampling.", "sampled out")}
-"""For each fate the table whose key decided, and the words."""
+_WORDS = {"filtered": "filtered out", "sampled_out": "sampled out"}
 
 
 def _settled(ledger: Ledger) -> bool:
@@ -172,6 +170,9 @@ class _Listener:
     def abort(self) -> None:
         self._sender.abort()
 
+    def forsake(self) -> None:
+        self._sender.forsake()
+
     def close(self) -> None:
         self._sender.close()
 
@@ -184,6 +185,9 @@ class _Nowhere:
 
     def abort(self) -> None:
         """Nothing is in flight."""
+
+    def forsake(self) -> None:
+        """Nothing is open."""
 
     def close(self) -> None:
         """Nothing is open."""

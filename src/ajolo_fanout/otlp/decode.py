@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -20,6 +20,7 @@ __all__ = [
     "DecodedStatus",
     "decode_request",
     "from_json",
+    "from_json_lines",
     "to_json_line",
 ]
 
@@ -143,7 +144,18 @@ def from_json(text: str) -> list[DecodedSpan]:
     Raises:
         ValueError: when a document isn't JSON or no such request; says in which line it starts.
     """
-    return [span for message in from_json_text(text) for span in _spans(message)]
+    return [span for _, span in from_json_lines(text)]
+
+
+def from_json_lines(text: str) -> Iterator[tuple[int, DecodedSpan]]:
+    """The same, each span with the line where its request starts.
+
+    Raises:
+        OtlpJsonError: when a document isn't JSON or no such request.
+    """
+    for line, message in from_json_text(text):
+        for span in _spans(message):
+            yield line, span
 
 
 def _spans(message: ExportTraceServiceRequest) -> list[DecodedSpan]:

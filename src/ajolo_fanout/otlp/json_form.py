@@ -16,10 +16,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-__all__ = ["from_json_text", "to_json_text"]
+__all__ = ["OtlpJsonError", "from_json_text", "to_json_text"]
 
 _IDS = ("traceId", "spanId", "parentSpanId")
 _SPACE = re.compile(r"\s*")
+
+
+class OtlpJsonError(ValueError):
+    """A text that is no OTLP JSON.
+
+    Attributes:
+        line: The 1-based line where that shows.
+        reason: What is wrong; nothing of the text.
+    """
+
+    def __init__(self, line: int, reason: str) -> None:
+        self.line = line
+        self.reason = reason
+        super().__init__(f"line {line}: {reason}")
 
 
 def to_json_text(message: ExportTraceServiceRequest) -> str:
@@ -34,11 +48,11 @@ def to_json_text(message: ExportTraceServiceRequest) -> str:
     return json.dumps(content, separators=(",", ":"))
 
 
-def from_json_text(text: str) -> Iterator[ExportTraceServiceRequest]:
-    """The requests in `text`: one document or several after one another.
+def from_json_text(text: str) -> Iterator[tuple[int, ExportTraceServiceRequest]]:
+    """The requests in `text`, each with the line where it starts: one document or several after one another.
 
     Raises:
-        ValueError: when a document is none; the message names the line where it starts, not its content.
+        OtlpJsonError: when a document is none; the message names the line where it starts, not its content.
     """
     place = _past_space(text, 0)
     while place < len(text):
@@ -46,10 +60,10 @@ def from_json_text(text: str) -> Iterator[ExportTraceServiceRequest]:
         try:
             content, end = json.JSONDecoder().raw_decode(text, place)
         except json.JSONDecodeError as error:
-            raise ValueError(f"line {error.lineno}: not JSON: {error.msg}") from None
+            raise OtlpJsonError(error.lineno, f"not JSON: {error.msg}") from None
         except (ValueError, RecursionError):
-            raise ValueError(f"line {line}: not JSON that can be read") from None
-        yield _message(content, line)
+            raise OtlpJsonError(line, "not JSON that can be read") from None
+        yield line, _message(content, line)
         place = _past_space(text, end)
 
 
@@ -63,7 +77,7 @@ def _message(content: Any, line: int) -> ExportTraceServiceRequest:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     if not isinstance(content, dict):
-        raise ValueError(f"line {line}: an OTLP JSON request is an object with resourceSpans")  # noqa: TRY004 - a wrong text, not a wrong call
+        raise OtlpJsonError(line, "an OTLP JSON request is an object with resourceSpans")
     try:
         for holder in _holders_of_ids(content):
             for name in _IDS:
@@ -71,7 +85,7 @@ def _message(content: Any, line: int) -> ExportTraceServiceRequest:
                     holder[name] = base64.b64encode(bytes.fromhex(holder[name])).decode()
         return ParseDict(content, ExportTraceServiceRequest(), ignore_unknown_fields=True)
     except (ParseError, TypeError, AttributeError, ValueError, binascii.Error, RecursionError) as error:
-        raise ValueError(f"line {line}: no OTLP JSON request: {type(error).__name__}") from error
+        raise OtlpJsonError(line, f"no OTLP JSON request: {type(error).__name__}") from error
 
 
 def _holders_of_ids(content: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -12,12 +12,13 @@ from ajolo_fanout.health.notices import Reach
 from ajolo_fanout.otlp.rendition import Rendition
 from ajolo_fanout.pipeline.deferring import DeferringPress
 from ajolo_fanout.pipeline.renditions import Encoder, Press
+from ajolo_fanout.pipeline.starts import Note
 from ajolo_fanout.pipeline.whole import Whole
 from ajolo_fanout.steps.adder import Adds, adder
-from ajolo_fanout.steps.pipeline import Decider, Steps, decider, passes_sampled
+from ajolo_fanout.steps.pipeline import Decider, Decision, Fate, Steps, decider, passes_sampled
 from ajolo_fanout.values import Origin
 
-__all__ = ["Arranged", "Group", "Lane", "Work", "arrange"]
+__all__ = ["Arranged", "Group", "Lane", "Work", "arrange", "noted"]
 
 
 @attrs.frozen
@@ -165,6 +166,22 @@ def arrange(lanes: Sequence[Lane], encoder: Encoder, whole: Whole, *, weighs: bo
     for group in arranged.groups:
         _quicken(group)
     return arranged
+
+
+def noted(backend: str, respects: bool, note: Note, verdict: Decision) -> Fate:
+    """The fate of a span at a backend that decides span by span, what was noted at its start included.
+
+    Args:
+        backend: Its name.
+        respects: Whether what was decided upstream holds for it.
+        note: What was noted.
+        verdict: What its steps say.
+    """
+    if not note.routing.allows(backend):
+        return "filtered"
+    if verdict.fate == "sent" and respects and not note.fragment.upstream.sampled and not verdict.would:
+        return "sampled_out"  # its flag may say otherwise: `[sampling] propagate = "all"`
+    return verdict.fate
 
 
 def _press(lane: Lane, encoder: Encoder) -> Press:

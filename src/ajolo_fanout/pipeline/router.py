@@ -21,9 +21,9 @@ from ajolo_fanout.health.say import Teller, raised
 from ajolo_fanout.pipeline.buffer import Held
 from ajolo_fanout.pipeline.context import ANYWHERE, Routing
 from ajolo_fanout.pipeline.inbox import Inbox, Mark
-from ajolo_fanout.pipeline.lanes import Group, Lane, Work, arrange
+from ajolo_fanout.pipeline.lanes import Group, Lane, Work, arrange, noted
 from ajolo_fanout.pipeline.renditions import Encoder, Made
-from ajolo_fanout.pipeline.starts import Note, Starts
+from ajolo_fanout.pipeline.starts import Starts
 from ajolo_fanout.pipeline.traces import Ruling
 from ajolo_fanout.pipeline.whole import Ruled, Whole
 from ajolo_fanout.steps.additions import Addition
@@ -327,7 +327,8 @@ class Router:
             if isinstance(verdict, BaseException):
                 self._lose(work, verdict)
                 continue
-            fate = verdict.fate if held.note is None else _noted(work, held.note, verdict)
+            note = held.note
+            fate = verdict.fate if note is None else noted(work.lane.name, work.respects, note, verdict)
             if fate == "sent":
                 try:
                     addition = None if work.adds is None else work.adds(held.span, verdict.would)
@@ -409,12 +410,3 @@ def _is_sampled(span: ReadableSpan) -> bool:
         return bool(span.context.trace_flags & TraceFlags.SAMPLED)
     except AttributeError:  # made by hand, without a context: its steps say what becomes of it
         return False
-
-
-def _noted(work: Work, note: Note, verdict: Decision) -> str:
-    """The fate of a span, what was noted at its start included."""
-    if not note.routing.allows(work.lane.name):
-        return "filtered"
-    if verdict.fate == "sent" and work.respects and not note.fragment.upstream.sampled and not verdict.would:
-        return "sampled_out"  # its flag may say otherwise: `[sampling] propagate = "all"`
-    return verdict.fate

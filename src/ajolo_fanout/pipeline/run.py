@@ -1,93 +1,174 @@
-"""A finished trace through one backend's steps, as a pure function: what preview, explain and tests call.
+"""Spans through the decisions of many backends as the router takes them, without a thread, a queue or a byte.
 
-The router does the same, span by span and for many backends at once.
+What replay, preview, explain and the tests in the file call. It decides with what the router decides with, in
+the order in which spans end, and says of each decision which rule made it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 from opentelemetry.sdk.trace import ReadableSpan
 
+from ajolo_fanout.config.sampling import BufferSettings
 from ajolo_fanout.pipeline.buffer import Held
-from ajolo_fanout.pipeline.starts import Fragment
-from ajolo_fanout.pipeline.traces import Traces
+from ajolo_fanout.pipeline.lanes import noted
+from ajolo_fanout.pipeline.starts import Note, Starts
+from ajolo_fanout.pipeline.traces import Ruling
+from ajolo_fanout.pipeline.whole import Whole
 from ajolo_fanout.steps.adder import adder
 from ajolo_fanout.steps.additions import Addition
 from ajolo_fanout.steps.draft import NO_USAGE, Usage
-from ajolo_fanout.steps.pipeline import Result, Steps, decide, shape_span
-from ajolo_fanout.values import BUILT_IN
+from ajolo_fanout.steps.pipeline import Decision, Fate, Steps, decider
+from ajolo_fanout.steps.sampling import NEVER
+from ajolo_fanout.steps.select import selector
+from ajolo_fanout.steps.verdict import Verdict
+from ajolo_fanout.steps.weights import claimed, weight_of
 
-__all__ = ["TraceResult", "run_trace"]
+__all__ = ["Rehearsal", "Told"]
 
-_Decided = tuple[Result, "Addition | None", Usage]
+_SENT = Decision("sent")
 
 
 @attrs.frozen
-class TraceResult:
-    """What became of one span of a trace at one backend.
+class Told:
+    """What one backend's steps decided about one span.
 
     Attributes:
-        result: Its draft, its fate, the origin of the rule that decided, and what redaction took out.
+        span: The span, as it ended.
+        usage_below: What of its tokens and cost other spans carry, which are sent, too.
+        fate: Whether it is sent.
+        key: The key of the rule that left it out; with `sampling.dry_run` the one that would have. Empty
+            where no rule was against it.
+        kept_by: The keep rule that its trace was kept by; empty where none was.
         addition: What the backend adds to it: weight, repaired parent, `kept_by`; None for nothing.
+        threshold: T of the probability that its trace had (see `weights`); None where nobody can know it.
+        failed: What was raised instead of a decision: the span is lost there.
     """
 
-    result: Result
+    span: ReadableSpan
+    usage_below: Usage = NO_USAGE
+    fate: Fate = "sent"
+    key: str = ""
+    kept_by: str = ""
     addition: Addition | None = None
+    threshold: int | None = None
+    failed: BaseException | None = None
+
+    @property
+    def weight(self) -> float | None:
+        """How many traces the span's own stands for; None where nobody can know."""
+        return None if self.threshold is None or self.threshold >= NEVER else weight_of(self.threshold)
 
 
-def run_trace(
-    spans: Sequence[ReadableSpan], steps: Steps, *, asked: str = "", weighs: bool = True
-) -> list[TraceResult]:
-    """Take the spans of one local root, in the order in which they ended, through all of a backend's steps.
+class Rehearsal:
+    """Decides about spans for some backends at once, one span after another.
 
-    Args:
-        spans: All of them: whoever isn't among them counts as left out.
-        steps: The backend's.
-        asked: The reason for which code keeps the trace; empty where none does.
-        weighs: Whether weights are claimed.
-
-    Returns:
-        One result for each span. Rates of keep rules are taken as unused.
-
-    Raises:
-        Exception: whatever a match or a processor raises.
+    Attributes:
+        told: What was decided so far, by backend, in the order of the decisions.
     """
-    decided = (
-        _whole(spans, steps, asked, weighs) if steps.needs_whole_traces else _single(spans, steps, weighs)
-    )
-    results = []
-    for span, (result, addition, below) in zip(spans, decided, strict=True):
-        if result.fate == "sent":
-            shaped = shape_span(span, steps.shape, usage_below=below)
-            result = attrs.evolve(result, draft=shaped.draft, removed=shaped.removed)  # noqa: PLW2901
-        results.append(TraceResult(result, addition))
-    return results
+
+    def __init__(
+        self,
+        backends: Mapping[str, Steps],
+        *,
+        starts: Starts | None = None,
+        bounds: BufferSettings | None = None,
+        weighs: bool = True,
+    ) -> None:
+        """Nothing decided yet.
+
+        Args:
+            backends: Their steps by name.
+            starts: Who noted the spans at their start.
+            bounds: Of the trace buffer.
+            weighs: Whether weights are claimed.
+        """
+        self._starts = starts or Starts()
+        self._whole = Whole(bounds or BufferSettings(), self._starts, weighs=weighs)
+        self._single = {
+            name: _Single(name, steps, weighs)
+            for name, steps in backends.items()
+            if not steps.needs_whole_traces
+        }
+        self._kinds = {
+            name: (self._whole.kind_of(steps, name), selector(steps.select))
+            for name, steps in backends.items()
+            if steps.needs_whole_traces
+        }
+        self.told: Mapping[str, list[Told]] = {name: [] for name in backends}
+
+    def take(self, span: ReadableSpan, note: Note | None = None) -> None:
+        """A span has ended; `note` is what `Starts.end()` gave for it."""
+        if note is not None:
+            self._starts.arrived(span)
+        held = Held(span, note)
+        for name, one in self._single.items():
+            self.told[name].append(one.tell(held))
+        if self._kinds:
+            for ruled in self._whole.take(held):
+                self._note_down(*ruled)
+
+    def finish(self) -> Mapping[str, list[Told]]:
+        """No further span comes: what still waits for its trace is decided now. Gives `told`."""
+        for ruled in self._whole.everything():
+            self._note_down(*ruled)
+        return self.told
+
+    def _note_down(self, held: Held, rulings: Sequence[Ruling]) -> None:
+        remembered = self._whole.buffer.fragment(held).memory
+        for name, (kind, against) in self._kinds.items():
+            ruling = rulings[kind]
+            verdict: Verdict = remembered[kind].verdict
+            if ruling.failed is not None:
+                told = Told(held.span, failed=ruling.failed)
+            elif held.note is not None and not held.note.routing.allows(name):
+                told = Told(held.span, NO_USAGE, "filtered")
+            elif ruling.fate == "filtered":
+                key = None if against is None else against(held.span)
+                told = Told(held.span, NO_USAGE, "filtered", f"select.{key or 'orphans'}")
+            elif ruling.fate == "sampled_out":
+                told = Told(held.span, NO_USAGE, "sampled_out", verdict.key)
+            else:
+                told = Told(
+                    held.span,
+                    ruling.usage_below,
+                    "sent",
+                    verdict.key,
+                    verdict.kept_by,
+                    ruling.addition,
+                    verdict.threshold,
+                )
+            self.told[name].append(told)
 
 
-def _single(spans: Sequence[ReadableSpan], steps: Steps, weighs: bool) -> list[_Decided]:
-    adds = adder(steps, weighs=weighs)
-    found: list[_Decided] = []
-    for span in spans:
-        decision = decide(span, steps)
-        sent = decision.fate == "sent" and adds is not None
-        addition = adds(span, decision.would) if sent and adds is not None else None
-        found.append((Result(None, decision.fate, decision.origin), addition, NO_USAGE))
-    return found
+class _Single:
+    """A backend that decides span by span."""
 
+    def __init__(self, name: str, steps: Steps, weighs: bool) -> None:
+        self._name = name
+        self._sampling = steps.sampling
+        self._decides = decider(steps)
+        self._adds = adder(steps, weighs=weighs)
 
-def _whole(spans: Sequence[ReadableSpan], steps: Steps, asked: str, weighs: bool) -> list[_Decided]:
-    leaf = steps.shape.needs_lineage
-    traces = Traces(steps.sampling, steps.select, form=steps.weight, leaf=leaf, weighs=weighs)
-    fragment = Fragment(known=False)
-    fragment.asked = asked
-    if not spans:
-        return []
-    memory, rulings = traces.decide(fragment, [Held(span, None) for span in spans], 0.0)
-    found: list[_Decided] = []
-    for span, ruling in zip(spans, rulings, strict=True):
-        key = memory.verdict.key if ruling.fate == "sampled_out" else traces.against(span)
-        origin = steps.origins.get(key, BUILT_IN) if ruling.fate != "sent" else None
-        found.append((Result(None, ruling.fate, origin), ruling.addition, ruling.usage_below))
-    return found
+    def tell(self, held: Held) -> Told:
+        span, sampling = held.span, self._sampling
+        try:
+            decision = _SENT if self._decides is None else self._decides(span)
+            fate = decision.fate
+            if held.note is not None:
+                fate = noted(self._name, sampling.parent == "respect", held.note, decision)
+            if fate != "sent":
+                key = decision.key or ("sampling.parent" if fate == "sampled_out" else "")
+                return Told(span, NO_USAGE, fate, key)
+            addition = None if self._adds is None else self._adds(span, decision.would)
+        except BaseException as error:  # that backend's alone, as in the router
+            return Told(span, failed=error)
+        share = 1.0 if sampling.dry_run else sampling.ratio
+        context = span.context
+        threshold = None
+        if context is not None:
+            own = sampling.parent == "ignore"
+            threshold = claimed(context.trace_state, context.trace_flags, own=own, share=share)
+        return Told(span, NO_USAGE, "sent", decision.would, "", addition, threshold)

@@ -51,8 +51,15 @@ def backend_origins(
     for path in leaves(settings):
         if path[0] != "headers":
             origins[dotted(path)] = merged.origin(path)
-    for index in range(len(settings.processors)):
-        origins[f"processors[{index}]"] = merged.origin(("processors", index))
+    lists: dict[KeyPath, int] = {
+        ("processors",): len(settings.processors),
+        ("select", "include"): len(settings.select.include),
+        ("select", "exclude"): len(settings.select.exclude),
+        ("sampling", "keep"): len(settings.sampling.keep),
+    }
+    for path, count in lists.items():
+        for index in range(count):
+            origins[dotted((*path, index))] = merged.origin((*path, index))
     inputs = _input_origins(merged, settings, target)
     origins |= inputs
     origins["url"] = merged.origin(("endpoint",)) if settings.endpoint is not None else profile

@@ -80,11 +80,13 @@ class Decision:
         fate: What was decided.
         origin: Where the rule stands that decided; None for a span that is sent, for no rule was against it.
         would: With `sampling.dry_run`, the key that would have left the span out.
+        key: The key of the rule that left the span out; empty for one that is sent.
     """
 
     fate: Fate
     origin: Origin | None = None
     would: str = ""
+    key: str = ""
 
 
 @attrs.frozen
@@ -122,7 +124,7 @@ def decider(steps: Steps) -> Decider | None:
     out = _left_out(steps, "sampling.ratio")
     unsampled = _left_out(steps, "sampling.parent")
 
-    filtered = {key: Decision("filtered", _origin(steps, f"select.{key}")) for key in ("include", "exclude")}
+    filtered = {key: _filtered(steps, f"select.{key}") for key in ("include", "exclude")}
 
     def decide_one(span: ReadableSpan) -> Decision:
         key = against(span) if against is not None else None
@@ -142,7 +144,13 @@ def passes_sampled(steps: Steps) -> bool:
 
 def _left_out(steps: Steps, key: str) -> Decision:
     origin = _origin(steps, key)
-    return Decision("sent", origin, key) if steps.sampling.dry_run else Decision("sampled_out", origin)
+    if steps.sampling.dry_run:
+        return Decision("sent", origin, would=key)
+    return Decision("sampled_out", origin, key=key)
+
+
+def _filtered(steps: Steps, key: str) -> Decision:
+    return Decision("filtered", _origin(steps, key), key=key)
 
 
 def decide(span: ReadableSpan, steps: Steps) -> Decision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -104,12 +104,15 @@ class Shaper:
         self._resources: dict[Any, tuple[Resource, Resource, list[Removal]]] = {}
         self._scopes: dict[int, tuple[Any, InstrumentationScope | None, list[Removal]]] = {}
 
-    def __call__(self, span: ReadableSpan, *, usage_below: Usage = NO_USAGE) -> Shaped:
+    def __call__(
+        self, span: ReadableSpan, *, usage_below: Usage = NO_USAGE, watch: Watch | None = None
+    ) -> Shaped:
         """Give `span` this shape: process, redact, limit.
 
         Args:
             span: An ended span.
             usage_below: What of tokens and cost other spans carry (`Lineage`).
+            watch: Is shown the draft after each step, by the step's key; must not change it.
 
         Raises:
             Exception: whatever a processor raises; the span must not be sent then.
@@ -117,11 +120,15 @@ class Shaper:
         draft = Draft(span, self.laid(span.resource), usage_below=usage_below)
         if self.passive:
             return Shaped(draft)
-        for change in self._processors:
+        for number, change in enumerate(self._processors):
             change(draft)
+            if watch is not None:
+                watch(f"processors[{number}]", draft)
         removed = self._redactor.span(draft)
         removed += self._settle_resource(draft)
         removed += self._settle_scope(draft)
+        if watch is not None:
+            watch("redaction", draft)
         if self._limits is not None:
             apply_limits(draft, self._limits)
         return Shaped(draft, tuple(removed))
@@ -170,6 +177,10 @@ class Shaper:
         if found[1] is not base:
             draft.settle_scope(found[1])
         return found[2]
+
+
+Watch = Callable[[str, Draft], None]
+"""Looks on while a span is shaped."""
 
 
 @lru_cache(maxsize=256)

@@ -10,11 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ajolo_fanout.replay.otlp_json import read_spans
+    from ajolo_fanout.replay.recorded import recorded_runs, recorded_spans
     from ajolo_fanout.testing.conformance import ProcessorConformance, odd_spans
     from ajolo_fanout.testing.fakes import FakeBackend
     from ajolo_fanout.testing.harness import Harness, fanout
-    from ajolo_fanout.testing.otlp_json import read_spans
-    from ajolo_fanout.testing.recorded import recorded_runs, recorded_spans
     from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
     from ajolo_fanout.testing.tls import Tls, make_tls
 
@@ -36,20 +36,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ProcessorConformance": "conformance",
-    "odd_spans": "conformance",
-    "FakeBackend": "fakes",
-    "Harness": "harness",
-    "fanout": "harness",
-    "read_spans": "otlp_json",
-    "recorded_runs": "recorded",
-    "recorded_spans": "recorded",
-    "Answer": "server",
-    "OtlpServer": "server",
-    "ReceivedRequest": "server",
-    "wait_for": "server",
-    "Tls": "tls",
-    "make_tls": "tls",
+    "ProcessorConformance": "ajolo_fanout.testing.conformance",
+    "odd_spans": "ajolo_fanout.testing.conformance",
+    "FakeBackend": "ajolo_fanout.testing.fakes",
+    "Harness": "ajolo_fanout.testing.harness",
+    "fanout": "ajolo_fanout.testing.harness",
+    "read_spans": "ajolo_fanout.replay.otlp_json",
+    "recorded_runs": "ajolo_fanout.replay.recorded",
+    "recorded_spans": "ajolo_fanout.replay.recorded",
+    "Answer": "ajolo_fanout.testing.server",
+    "OtlpServer": "ajolo_fanout.testing.server",
+    "ReceivedRequest": "ajolo_fanout.testing.server",
+    "wait_for": "ajolo_fanout.testing.server",
+    "Tls": "ajolo_fanout.testing.tls",
+    "make_tls": "ajolo_fanout.testing.tls",
 }
 
 
@@ -57,7 +57,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -24,8 +24,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from ajolo_fanout.otlp.encode import Tally, encode_resource, encode_scope, encode_span
+from ajolo_fanout.replay.recorded import recorded_spans
 from ajolo_fanout.steps.draft import Draft
-from ajolo_fanout.testing.recorded import recorded_spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

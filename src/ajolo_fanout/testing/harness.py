@@ -28,8 +28,8 @@ from ajolo_fanout.fanout import Fanout
 from ajolo_fanout.otlp.decode import from_json
 from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.replay.rerun import rerun
 from ajolo_fanout.testing.fakes import FakeBackend
-from ajolo_fanout.testing.replay import replay
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -83,7 +83,7 @@ class Harness:
         Args:
             spans: In the order in which they ended, as `recorded_spans()` gives them.
         """
-        replay(self.provider, spans)
+        rerun(self.provider, spans)
 
     def spans(self, backend: str) -> list[DecodedSpan]:
         """What a fake took, or what a backend of type `file` wrote, in the order of arrival.

@@ -36,16 +36,18 @@ def readable(span: DecodedSpan) -> ReadableSpan:
     """A decoded span in the SDK's form: arrays are tuples, a time of 0 is None.
 
     What the SDK's own class can't say is left out: dropped counts, a kind that isn't specified (it becomes
-    INTERNAL), and the description of a status that isn't an error.
+    INTERNAL), and the description of a status that isn't an error. Flags of 0 are those of an exporter that
+    writes none; what it exported was sampled.
     """
+    flags = span.flags or TraceFlags.SAMPLED
     parent = None
     if span.parent_id:
-        parent = _context(span.trace_id, span.parent_id, span.flags, "", remote=bool(span.flags & _REMOTE))
+        parent = _context(span.trace_id, span.parent_id, flags, "", remote=bool(span.flags & _REMOTE))
     code = _CODES[span.status.code] if span.status is not None else StatusCode.UNSET
     message = span.status.message if span.status is not None and code is StatusCode.ERROR else ""
     return ReadableSpan(
         name=span.name,
-        context=_context(span.trace_id, span.span_id, span.flags, span.trace_state, remote=False),
+        context=_context(span.trace_id, span.span_id, flags, span.trace_state, remote=False),
         parent=parent,
         resource=Resource(_attributes(span.resource), span.resource_schema_url or None),
         attributes=_attributes(span.attributes),

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, set_span_in_context
 
-__all__ = ["replay", "replayed"]
+__all__ = ["replayed", "rerun"]
+
+ProviderOf = Callable[[ReadableSpan], TracerProvider]
 
 
-def replay(provider: TracerProvider, spans: Iterable[ReadableSpan]) -> None:
+def rerun(provider: TracerProvider | ProviderOf, spans: Iterable[ReadableSpan]) -> None:
     """Start and end every span of `spans` on `provider` again, in the order in which they started and ended.
 
     Everything that the provider does happens: its sampler decides, its resource and its limits apply, its
     span processors see each start and end. A parent that isn't among `spans` is taken as recorded.
 
     Args:
-        provider: Nobody else may start spans on the recorded scopes meanwhile: their ids are given.
+        provider: Nobody else may start spans on the recorded scopes meanwhile: their ids are given. A
+            function where not all spans belong on the same one.
         spans: In the order in which they ended, as `recorded_spans()` gives them.
     """
     recorded = list(spans)
     ids = _GivenIds()
-    tracers = {id(span): _tracer(provider, span) for span in recorded}
+    home: ProviderOf = (lambda _: provider) if isinstance(provider, TracerProvider) else provider
+    tracers = {id(span): _tracer(home(span), span) for span in recorded}
     before = {tracer: tracer.id_generator for tracer in tracers.values()}
     for tracer in before:
         tracer.id_generator = ids
@@ -38,11 +42,11 @@ def replay(provider: TracerProvider, spans: Iterable[ReadableSpan]) -> None:
         for tracer, generator in before.items():
             tracer.id_generator = generator
     for span in recorded:
-        running[_key(span.context)].end(span.end_time)
+        running[_key(span.context)].end(span.end_time or span.start_time)
 
 
 def replayed(provider: TracerProvider, spans: Iterable[ReadableSpan]) -> list[ReadableSpan]:
-    """What `replay()` would have `provider` hand to its span processors, which get nothing of it.
+    """What `rerun()` would have `provider` hand to its span processors, which get nothing of it.
 
     A twin with the same sampler and resource runs them; its limits are none.
     """
@@ -63,7 +67,7 @@ def replayed(provider: TracerProvider, spans: Iterable[ReadableSpan]) -> list[Re
     )
     keeper = _Keeper()
     twin.add_span_processor(keeper)
-    replay(twin, spans)
+    rerun(twin, spans)
     return keeper.ended
 
 

@@ -28,7 +28,7 @@ def recorded_spans(run: str | None = None) -> list[ReadableSpan]:
     Raises:
         ValueError: when there is no run of that name; the message lists those there are.
     """
-    from ajolo_fanout.testing.otlp_json import read_spans
+    from ajolo_fanout.replay.otlp_json import read_spans
 
     runs = recorded_runs()
     if run is not None and run not in runs:

@@ -1,0 +1,125 @@
+"""Spans through a plan: started and ended again on a provider of its own, decided about, shaped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+
+from ajolo_fanout.pipeline.run import Rehearsal
+from ajolo_fanout.pipeline.starts import Starts
+from ajolo_fanout.plan.model import Plan
+from ajolo_fanout.provider import build_provider, follows
+from ajolo_fanout.replay.model import Outcome, Replay
+from ajolo_fanout.replay.rerun import rerun
+from ajolo_fanout.replay.shaping import Workshop
+
+__all__ = ["replay"]
+
+_DISABLED = "OTEL_SDK_DISABLED"
+
+
+def replay(plan: Plan, spans: Iterable[ReadableSpan], *, own_resource: bool = False) -> Replay:
+    """Take recorded spans through `plan`, as if the program that made them ran with this file.
+
+    Everything that the running pipeline does to spans happens, by the same functions and in the same order;
+    no thread is started, nothing is encoded, nothing is sent. Rates of keep rules are taken as in one burst.
+
+    Args:
+        plan: The file's; placeholders do.
+        spans: In the order in which they ended, each id once.
+        own_resource: Whether a span's own resource is laid over the file's, as for spans that somebody
+            wrote; a recorded program would have the file's.
+    """
+    given = list(spans)
+    starts = Starts(plan.context.attributes, follow=follows(plan))
+    steps = {backend.name: backend.steps for backend in plan.backends}
+    rehearsal = Rehearsal(steps, starts=starts, bounds=plan.sampling)
+    ended = _Ended(rehearsal, starts)
+    home = _Home(plan, ended, own_resource=own_resource)
+    with _sdk_enabled():
+        rerun(home.provider, given)
+        told = rehearsal.finish()
+        whole = tuple(ended.spans.get(_key(span)) or home.unrecorded(span) for span in given)
+    outcomes: dict[str, tuple[Outcome, ...]] = {}
+    for backend in plan.backends:
+        workshop = Workshop(backend)
+        made = {_key(one.span): workshop.outcome(one) for one in told[backend.name]}
+        outcomes[backend.name] = tuple(made.get(_key(span)) or workshop.unrecorded(span) for span in whole)
+    return Replay(plan, whole, MappingProxyType(outcomes))
+
+
+class _Ended(SpanProcessor):
+    """What stands for the running pipeline's span processor: it decides on the spot."""
+
+    def __init__(self, rehearsal: Rehearsal, starts: Starts) -> None:
+        self._rehearsal = rehearsal
+        self._starts = starts
+        self.spans: dict[tuple[int, int], ReadableSpan] = {}
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        self._starts.begin(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.spans[_key(span)] = span
+        self._rehearsal.take(span, self._starts.end(span) if self._starts.noting else None)
+
+
+class _Home:
+    """The providers on which spans are made again: one for each resource."""
+
+    def __init__(self, plan: Plan, processor: SpanProcessor, *, own_resource: bool) -> None:
+        self._plan = plan
+        self._processor = processor
+        self._own_resource = own_resource
+        self._providers: dict[str, TracerProvider] = {}
+
+    def provider(self, span: ReadableSpan) -> TracerProvider:
+        own: Mapping[str, Any] = span.resource.attributes if self._own_resource else {}
+        key = repr(sorted(own.items()))
+        if key not in self._providers:
+            provider = build_provider(attrs.evolve(self._plan, resource={**self._plan.resource, **own}))
+            provider.add_span_processor(self._processor)
+            self._providers[key] = provider
+        return self._providers[key]
+
+    def unrecorded(self, span: ReadableSpan) -> ReadableSpan:
+        """A span that the sampler lets nobody record, as it would have been."""
+        resource: Resource = self.provider(span).resource
+        return ReadableSpan(
+            name=span.name,
+            context=span.context,
+            parent=span.parent,
+            resource=resource,
+            attributes=span.attributes,
+            events=span.events,
+            links=span.links,
+            kind=span.kind,
+            status=span.status,
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=span.instrumentation_scope,
+        )
+
+
+@contextmanager
+def _sdk_enabled() -> Iterator[None]:
+    """The SDK's own switch would have our providers make no spans; it is about the program, not about us."""
+    before = os.environ.pop(_DISABLED, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_DISABLED] = before
+
+
+def _key(span: ReadableSpan) -> tuple[int, int]:
+    context = span.context
+    return (0, 0) if context is None else (context.trace_id, context.span_id)
