@@ -99,7 +99,7 @@ def test_a_vendor_with_a_check_of_its_own_is_asked_first(protocol: Protocol) -> 
         found = diagnosed(text, route=route)
         assert found.verdict == "fine"
         assert len(intake.spans) == 1
-    assert names(found) == ["name", "connect", "clock", "credentials", "span"]
+    assert names(found) == ["connect", "clock", "credentials", "span"]
     assert {check.status for check in found.checks} == {"ok"}
     assert "team in this region" in one(found, "credentials").said
 

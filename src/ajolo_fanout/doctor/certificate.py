@@ -18,6 +18,8 @@ __all__ = ["shake_hands"]
 _SOON = 14
 """Days before its end at which a certificate is worth a word."""
 
+_DAY = 86400
+
 _PATIENCE = 0.25
 """Seconds in which a server says that it misses a certificate: TLS 1.3 does so after the handshake."""
 
@@ -69,9 +71,8 @@ def shake_hands(open_socket: Open, host: str, tls: TlsSettings, protocol: str) -
         seen = _words(_look_closely(open_socket, host))
         advice = "name the authority with `tls.ca_file` instead"
         return Check("tls", "warning", f"{version}; not verified (tls.insecure_skip_verify){seen}", advice)
-    days = _days_left(certificate)
     said = f"{version}{_words(certificate)}"
-    if days < _SOON:
+    if _ends_soon(certificate):
         return Check("tls", "warning", said, "have the certificate renewed before it ends")
     return Check("tls", "ok", said)
 
@@ -188,14 +189,14 @@ def _words(certificate: Mapping[str, Any]) -> str:
         return ""
     issuer = {name: value for part in certificate.get("issuer", ()) for name, value in part}
     name = issuer.get("organizationName") or issuer.get("commonName") or "an authority without a name"
-    days = _days_left(certificate)
-    ends = _date(ssl.cert_time_to_seconds(certificate["notAfter"]))
-    left = f"{days} days left" if days >= 0 else f"ended {-days} days ago"
-    return f"; issued by {name}, {left} ({ends})"
+    end = ssl.cert_time_to_seconds(certificate["notAfter"])
+    days = int((end - time.time()) / _DAY)
+    left = f"{days} days left" if end > time.time() else f"ended {-days} days ago"
+    return f"; issued by {name}, {left} ({_date(end)})"
 
 
-def _days_left(certificate: Mapping[str, Any]) -> int:
-    return int((ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) // 86400)
+def _ends_soon(certificate: Mapping[str, Any]) -> bool:
+    return ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time() < _SOON * _DAY
 
 
 def _today() -> str:

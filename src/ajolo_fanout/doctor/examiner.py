@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import urllib.parse
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from ajolo_fanout.doctor.reading import read_trial
 from ajolo_fanout.doctor.trial import try_span
 from ajolo_fanout.health.say import raised
 from ajolo_fanout.plan.model import BackendPlan, Plan
+from ajolo_fanout.profiles.endpoint import is_loopback
 from ajolo_fanout.profiles.target import SelfTestRequest, Target
 from ajolo_fanout.values import Mask, Secret
 
@@ -64,7 +66,8 @@ class Examiner:
         self._find_site = find_site
         self._route = route
         self._tell = tell
-        self._mask = Mask(_secrets(backend.target))
+        self._secrets = tuple(secret for one in plan.backends for secret in _secrets(one.target))
+        self._mask = Mask(self._secrets)
         self._said: Said | None = None
 
     def run(self) -> Diagnosis:
@@ -116,7 +119,7 @@ class Examiner:
         if way.proxy is None:
             return Check("proxy", "skipped", "none")
         if way.proxy.credentials is not None:
-            self._mask = Mask((*_secrets(self._backend.target), *_proxy_secrets(way.proxy.credentials)))
+            self._mask = Mask((*self._secrets, *_proxy_secrets(way.proxy.credentials)))
         return Check("proxy", "ok", f"{way.proxy.url}, as the environment says; the checks below go to it")
 
     def _reaches(self, way: network.Way) -> bool:
@@ -126,6 +129,8 @@ class Examiner:
 
         def resolve() -> Check:
             found.extend(network.addresses(host, port, self._left()))
+            if network.is_address(host):
+                return Check("name", "skipped", "an address, not a name")
             return Check("name", "ok", f"{host} is {network.describe(found)}")
 
         def connect() -> Check:
@@ -133,7 +138,8 @@ class Examiner:
             connection.close()
             return Check("connect", "ok", f"{address} port {port}")
 
-        return self._passes("name", resolve) and self._passes("connect", lambda: self._hint(connect, way))
+        named = self._passes("name", resolve, silent=True)
+        return named and self._passes("connect", lambda: self._hint(connect, way))
 
     def _hint(self, connect: Callable[[], Check], way: network.Way) -> Check:
         """`connect()`, with the next step where nothing listens."""
@@ -145,9 +151,8 @@ class Examiner:
             if way.proxy is not None:
                 advice = "is the proxy running? Or name the backend's host in NO_PROXY"
             else:
-                advice = network.other_port(*way.first, min(1.0, self._left())) or (
-                    "start what should listen there, with its OTLP receiver switched on; or correct `endpoint`"
-                )
+                open_elsewhere = network.other_port(*way.first, min(1.0, self._left()))
+                advice = open_elsewhere or _start_it(self._backend.target)
             raise Trouble(trouble.code, trouble.said, advice) from None
 
     def _is_secure(self, way: network.Way) -> bool:
@@ -295,11 +300,12 @@ class Examiner:
         there = self._trial(attrs.evolve(self._backend, target=target), name="intake")
         if there.status in ("ok", "warning"):
             if here.status == "failed":
-                told = f"the intake `{other.written}` takes the span which this one refuses"
+                told = f"`{other.written}` takes the span which this intake refuses"
                 return Check("intake", "failed", told, f"set `{other.written}`", "wrong-intake")
-            return Check("intake", "ok", f"the intake `{other.written}` takes spans as well: {there.said}")
-        told = f"the intake `{other.written}` doesn't: {there.said}"
-        return Check("intake", "ok" if here.status != "failed" else "warning", told)
+            return Check("intake", "ok", f"`{other.written}` takes spans as well: {there.said}")
+        if here.status == "failed":
+            return Check("intake", "warning", f"`{other.written}` doesn't take it either: {there.said}")
+        return Check("intake", "ok", f"`{other.written}` doesn't take spans: {there.said}")
 
     # -- else ----------------------------------------------------------------------------------------------
 
@@ -317,14 +323,28 @@ class Examiner:
         except Exception as error:  # a mistake in here: one check of one backend, and told as what it is
             check = _failed_itself(name, error)
         seconds = time.monotonic() - started
-        check = attrs.evolve(check, said=self._mask(check.said), next=self._mask(check.next), seconds=seconds)
+        check = attrs.evolve(
+            check, said=self._clean(check.said), next=self._clean(check.next), seconds=seconds
+        )
         if not (silent and check.status == "skipped"):
             self.checks.append(check)
             self._tell(name, check)
         return check.status != "failed"
 
+    def _clean(self, text: str) -> str:
+        """Without secrets, and without what a server's words or names could do to a terminal."""
+        return self._mask("".join(letter if letter.isprintable() else " " for letter in text))
+
     def _left(self, most: float = STEP) -> float:
         return self._deadline.left(most)
+
+
+def _start_it(target: Target) -> str:
+    """What to do where nobody listens; in the words of the profile where it is for this very host."""
+    advice = "start what should listen there, with its OTLP receiver switched on; or correct `endpoint`"
+    own = [urllib.parse.urlsplit(entry.url).hostname or "" for entry in target.profile.endpoints if entry.url]
+    note = target.profile.known.note if any(map(is_loopback, own)) else ""
+    return f"{advice}. {note}" if note else advice
 
 
 def _failed_itself(name: str, error: Exception) -> Check:

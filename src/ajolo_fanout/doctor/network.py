@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import http.client
+import ipaddress
 import socket
 import time
 import urllib.parse
@@ -18,7 +19,18 @@ from ajolo_fanout.doctor.findings import Trouble
 from ajolo_fanout.doctor.limits import limited
 from ajolo_fanout.values import Secret
 
-__all__ = ["Proxy", "Way", "addresses", "connect", "describe", "other_port", "read_proxy", "tunnel", "way_to"]
+__all__ = [
+    "Proxy",
+    "Way",
+    "addresses",
+    "connect",
+    "describe",
+    "is_address",
+    "other_port",
+    "read_proxy",
+    "tunnel",
+    "way_to",
+]
 
 Address: TypeAlias = tuple[Any, ...]
 """What `socket.getaddrinfo` gives for one address: family, type, protocol, name, address."""
@@ -120,6 +132,15 @@ def addresses(host: str, port: int, seconds: float) -> list[Address]:
             "network, a container without DNS, or only a proxy leads outside: HTTPS_PROXY)"
         )
         raise Trouble("name-unknown", f"{host} can't be resolved: {said}", advice) from None
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an IP address, for which no name has to be resolved."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def describe(found: Iterable[Address]) -> str:

@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 from opentelemetry import trace
@@ -17,6 +17,7 @@ from ajolo_fanout.config.document import Document
 from ajolo_fanout.doctor.findings import Check
 from ajolo_fanout.doctor.network import read_proxy
 from ajolo_fanout.errors import Problem
+from ajolo_fanout.health.say import raised
 from ajolo_fanout.others import VENDORS
 from ajolo_fanout.plan.advice import Surroundings, advise
 from ajolo_fanout.plan.model import Plan
@@ -82,16 +83,24 @@ def look_around(plan: Plan, document: Document, environ: Mapping[str, str]) -> t
         document: The file, for the places of its warnings.
         environ: The environment.
     """
-    return (
-        *_switched_off(plan, environ),
-        _python(),
-        _packages(),
-        *_overwritten(),
-        *_advice(plan, document, environ),
-        _provider(environ),
-        *_neighbours(),
-        *_proxies(environ),
-    )
+    looks: Mapping[str, Callable[[], Iterable[Check]]] = {
+        "switch": lambda: _switched_off(plan, environ),
+        "python": _python,
+        "packages": _packages,
+        "files": _overwritten,
+        "environment": lambda: _advice(plan, document, environ),
+        "provider": lambda: _provider(environ),
+        "neighbour": _neighbours,
+        "proxy": lambda: _proxies(environ),
+    }
+    found: list[Check] = []
+    for name, look in looks.items():
+        try:
+            found += look()
+        except Exception as error:  # whatever is installed badly here: the backends are asked all the same
+            said = f"couldn't be looked at: {raised(error)}"
+            found.append(Check(name, "warning", said, "please open an issue with this line"))
+    return tuple(found)
 
 
 def _switched_off(plan: Plan, environ: Mapping[str, str]) -> Iterator[Check]:
@@ -103,34 +112,34 @@ def _switched_off(plan: Plan, environ: Mapping[str, str]) -> Iterator[Check]:
         yield Check("switch", "failed", said, "set the variables that are named below, or enabled = true")
 
 
-def _python() -> Check:
+def _python() -> Iterator[Check]:
     said = f"{platform.python_implementation()} {platform.python_version()}, {_PACKAGE} {_version(_PACKAGE)}"
     listed = importlib.metadata.metadata(_PACKAGE).get_all("Classifier") or []
     tested = re.findall(r"Python :: (3\.\d+)", "\n".join(listed))
     if ".".join(platform.python_version_tuple()[:2]) in tested:
-        return Check("python", "ok", said)
-    return Check("python", "warning", said, f"tested are {tested[0]} to {tested[-1]}")
+        yield Check("python", "ok", said)
+    else:
+        yield Check("python", "warning", said, f"tested are {tested[0]} to {tested[-1]}")
 
 
-def _packages() -> Check:
+def _packages() -> Iterator[Check]:
     """Whether what is installed is in the range that was tested, and of one release."""
     present = {name: found for name in _SAME_RELEASE if (found := _version(name))}
-    outside_range = [
+    strangers = [
         f"{name} {found} ({wanted})"
         for name, wanted in _requirements().items()
         if (found := _version(name)) and outside(found, wanted)
     ]
-    said = f"OpenTelemetry {present.get('opentelemetry-sdk', 'missing')}"
-    if outside_range:
-        said = f"outside the tested range: {', '.join(outside_range)}"
-        return Check("packages", "warning", said, "install a version in that range")
-    if len(set(present.values())) > 1:
-        listed = ", ".join(
-            f"{name.removeprefix('opentelemetry-')} {found}" for name, found in present.items()
-        )
+    if strangers:
+        said = f"outside the tested range: {', '.join(strangers)}"
+        yield Check("packages", "warning", said, "install a version in that range")
+    elif len(set(present.values())) > 1:
+        listed = ", ".join(f"{name.removeprefix('opentelemetry-')} {one}" for name, one in present.items())
         advice = f"pip install --upgrade {' '.join(present)}"
-        return Check("packages", "warning", f"OpenTelemetry of several releases: {listed}", advice)
-    return Check("packages", "ok", f"{said}, in the tested range")
+        yield Check("packages", "warning", f"OpenTelemetry of several releases: {listed}", advice)
+    else:
+        said = f"OpenTelemetry {present['opentelemetry-sdk']}, in the tested range"
+        yield Check("packages", "ok", said)
 
 
 def _requirements() -> dict[str, str]:
@@ -195,27 +204,29 @@ def _advice(plan: Plan, document: Document, environ: Mapping[str, str]) -> Itera
             yield Check(_ADVICE[problem.code], "warning", f"{place}{subject}{problem.message}")
 
 
-def _provider(environ: Mapping[str, str]) -> Check:
+def _provider(environ: Mapping[str, str]) -> Iterator[Check]:
     """The global provider of this process: another's where the doctor runs under what sets one."""
     named = environ.get("OTEL_PYTHON_TRACER_PROVIDER")
     try:
         current = trace.get_tracer_provider()
     except Exception as error:  # what the variable names can't be loaded; another package's failure
         said = f"OTEL_PYTHON_TRACER_PROVIDER is set, and loading it failed with {type(error).__name__}"
-        return Check("provider", "failed", said, "unset OTEL_PYTHON_TRACER_PROVIDER")
+        yield Check("provider", "failed", said, "unset OTEL_PYTHON_TRACER_PROVIDER")
+        return
     kind = f"{type(current).__module__}.{type(current).__qualname__}"
     if isinstance(current, TracerProvider):
         processors = sdk_internals.span_processors(current) or ()
         others = ", ".join(map(sdk_internals.describe_processor, processors)) or "none"
         said = f"there is one already ({kind}), with these span processors: {others}"
-        return Check("provider", "warning", said, "installing attaches to it: its sampler and limits stay")
-    if isinstance(current, trace.ProxyTracerProvider):
-        return Check("provider", "ok", "none is set before the file is installed")
-    said = f"the global provider is {kind}, which takes no span processor: installing fails"
-    advice = "unset OTEL_PYTHON_TRACER_PROVIDER" if named else "install before the library that sets it"
-    if kind.startswith("ddtrace."):
-        advice = "unset DD_TRACE_OTEL_ENABLED, and OTEL_SDK_DISABLED=false; ddtrace goes on by itself"
-    return Check("provider", "failed", said, advice)
+        yield Check("provider", "warning", said, "installing attaches to it: its sampler and limits stay")
+    elif isinstance(current, trace.ProxyTracerProvider):
+        yield Check("provider", "ok", "none is set before the file is installed")
+    else:
+        said = f"the global provider is {kind}, which takes no span processor: installing fails"
+        advice = "unset OTEL_PYTHON_TRACER_PROVIDER" if named else "install before the library that sets it"
+        if kind.startswith("ddtrace."):
+            advice = "unset DD_TRACE_OTEL_ENABLED, and OTEL_SDK_DISABLED=false; ddtrace goes on by itself"
+        yield Check("provider", "failed", said, advice)
 
 
 def _neighbours() -> Iterator[Check]:

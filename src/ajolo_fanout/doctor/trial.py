@@ -80,7 +80,8 @@ def try_span(plan: Plan, backend: BackendPlan, seconds: float, *, quiet: bool = 
     told = _Told()
     teller = Teller(told.logger())
     ledger = Ledger(backend.name)
-    sender = _Listener(_Nowhere() if quiet else make_sender(open_backend), deadline)
+    # The sender gives up a little earlier, so that it is the one to say that no answer came.
+    sender = _Listener(_Nowhere() if quiet else make_sender(open_backend), deadline - min(_END, seconds / 10))
     outlet = Outlet(open_backend, ledger, teller=teller, sender=sender)
     inbox = Inbox(1)
     starts = Starts(plan.context.attributes, follow=False)
@@ -94,7 +95,7 @@ def try_span(plan: Plan, backend: BackendPlan, seconds: float, *, quiet: bool = 
         router.drain(deadline)
         outlet.begin_flush(deadline)
         _wait(lambda: sender.answered.is_set() or _settled(ledger), deadline)
-        counts = ledger.counts()
+        counts, outcomes = ledger.counts(), list(sender.outcomes)
     finally:
         end = time.monotonic() + _END
         starts.stop()
@@ -102,7 +103,7 @@ def try_span(plan: Plan, backend: BackendPlan, seconds: float, *, quiet: bool = 
         outlet.shutdown(min(end, time.monotonic() + _MOMENT))
     assert span.context is not None
     trace_id = format(span.context.trace_id, "032x")
-    outcome = sender.outcomes[-1] if sender.outcomes else None
+    outcome = outcomes[-1] if outcomes else None
     return Trial(trace_id, _planned(span, backend), outcome, counts, told.last)
 
 
