@@ -12,6 +12,7 @@ from ajolo_fanout.config.backend import BackendSettings
 from ajolo_fanout.config.places import KeyPath
 from ajolo_fanout.config.substitution import FromEnvironment
 from ajolo_fanout.errors import Problem
+from ajolo_fanout.plan.certificates import flaws
 from ajolo_fanout.plan.layers import Layer, Merged
 from ajolo_fanout.plan.model import BackendPlan
 from ajolo_fanout.profiles.headers import authenticates
@@ -185,6 +186,9 @@ def settings(
         yield from _tls(settings, merged, target)
         if files:
             yield from _tls_files(settings, merged)
+        if files and target is not None and target.secure:
+            for key, message in flaws(settings.tls):
+                yield merged.place(("tls", key)).problem(message, "tls-pem")
 
 
 def _tls(settings: BackendSettings, merged: Merged, target: Target | None) -> Iterator[Problem]:
