@@ -1,0 +1,203 @@
+"""The counters as OpenTelemetry metrics: the conventions' names, the ledger's numbers, any MeterProvider."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from tests.delivery.hostile import refused
+
+from ajolo_fanout import Fanout
+from ajolo_fanout.config.document import load
+from ajolo_fanout.health.metrics import component_of, observe
+from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.testing import Answer, OtlpServer, wait_for
+
+PROGRAMS = Path(__file__).parents[1] / "programs"
+EXPORTED = "otel.sdk.exporter.span.exported"
+INFLIGHT = "otel.sdk.exporter.span.inflight"
+PROCESSED = "otel.sdk.processor.span.processed"
+SIZE = "otel.sdk.processor.span.queue.size"
+CAPACITY = "otel.sdk.processor.span.queue.capacity"
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Fanout]]:
+    made: list[Fanout] = []
+
+    def build(endpoint: str, name: str = "tempo", more: str = "") -> Fanout:
+        file = tmp_path / f"{name}.toml"
+        file.write_text(
+            'schema = 1\n[service]\nname = "program"\n'
+            f'[backends.{name}]\ntype = "otlp"\nendpoint = "{endpoint}"\nbatch.schedule_delay = "20ms"\n{more}'
+        )
+        made.append(Fanout(resolve(load(file), {})))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.shutdown(0)
+
+
+@pytest.fixture
+def collect() -> Iterator[Callable[[], dict[str, Any]]]:
+    """By instrument and then by backend (and error type): what a reader gets."""
+    gc.collect()  # installations of other tests are seen as long as they exist
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+
+    class Nothing:
+        def measured(self) -> tuple[()]:
+            return ()
+
+    nothing = Nothing()
+    observe(nothing, provider)
+
+    def read() -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        data = reader.get_metrics_data()
+        for resource in data.resource_metrics if data is not None else ():
+            for metric in (one for scope in resource.scope_metrics for one in scope.metrics):
+                for point in metric.data.data_points:
+                    attributes = dict(point.attributes or {})
+                    name = attributes["otel.component.name"]
+                    key = f"{name} {attributes['error.type']}" if "error.type" in attributes else name
+                    found.setdefault(metric.name, {})[key] = point.value
+        return found
+
+    yield read
+    provider.shutdown()
+
+
+def spans(fanout: Fanout, count: int) -> None:
+    for number in range(count):
+        fanout.provider.get_tracer("test").start_span(f"span {number}").end()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_whatever_meter_provider_is_set_gets_them(when: str, tmp_path: Path) -> None:
+    """Before the installation or after it; the conventions' names, units and attributes."""
+    with OtlpServer() as server:
+        file = tmp_path / "tracing.toml"
+        file.write_text(
+            'schema = 1\n[service]\nname = "program"\n'
+            f'[backends.tempo]\ntype = "otlp"\nendpoint = "{server.endpoint}"\n'
+        )
+        file.chmod(0o600)
+        environ = {**os.environ, "AJOLO_FANOUT_CONFIG": str(file), "PYTHONPATH": str(PROGRAMS)}
+        command = [sys.executable, str(PROGRAMS / "measured.py"), when]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        port = server.port
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("metrics ")]
+    found = json.loads(line.partition(" ")[2])
+    exporter = {
+        "otel.component.name": "tempo",
+        "otel.component.type": "otlp_http_span_exporter",
+        "server.address": "127.0.0.1",
+        "server.port": port,
+    }
+    processor = {"otel.component.name": "tempo", "otel.component.type": "batching_span_processor"}
+    assert found == {
+        EXPORTED: ["{span}", "Sum", [[exporter, 7]]],
+        INFLIGHT: ["{span}", "Sum", [[exporter, 0]]],
+        PROCESSED: ["{span}", "Sum", [[processor, 7]]],
+        SIZE: ["{span}", "Sum", [[processor, 0]]],
+        CAPACITY: ["{span}", "Sum", [[processor, 2048]]],
+    }
+
+
+def test_losses_are_counted_by_their_reason(make: Any, collect: Any) -> None:
+    with OtlpServer(answer=Answer(status=400)) as server:
+        fanout = make(server.endpoint)
+        spans(fanout, 5)
+        assert not fanout.flush(20)
+        found = collect()
+    assert found[EXPORTED] == {"tempo": 0, "tempo rejected": 5}
+    assert found[PROCESSED] == {"tempo": 5}
+    assert found[CAPACITY] == {"tempo": 2048}
+
+
+def test_what_waits_to_be_sent_again_is_in_flight(make: Any, collect: Any) -> None:
+    with refused() as url:
+        fanout = make(url)
+        spans(fanout, 5)
+        wait_for(lambda: fanout.health().backends["tempo"].retry_spans == 5, 20, "the retry store")
+        assert collect()[INFLIGHT] == {"tempo": 5}
+
+
+def test_what_the_queue_refuses_is_an_error_of_the_processor(make: Any, collect: Any) -> None:
+    more = "batch.max_queue_size = 10\nbatch.max_export_batch_size = 10\n"
+    with OtlpServer(answer=Answer(hang=True)) as server:
+        fanout = make(server.endpoint, more=more)
+        spans(fanout, 40)
+        wait_for(lambda: fanout.health().backends["tempo"].counts.lost_total, 20, "the full queue")
+        counts = fanout.health().backends["tempo"].counts
+        found = collect()
+        assert found[PROCESSED]["tempo queue_full"] == counts.lost_total
+        assert found[SIZE]["tempo"] <= found[CAPACITY]["tempo"] == 10
+        assert "tempo queue_full" not in found[EXPORTED], "they never came as far"
+        server.release()
+
+
+def test_two_installations_with_backends_of_one_name_are_summed(make: Any, collect: Any) -> None:
+    with OtlpServer() as server:
+        for _ in range(2):
+            fanout = make(server.endpoint)
+            spans(fanout, 3)
+            assert fanout.flush(20)
+        assert collect()[EXPORTED] == {"tempo": 6}
+
+
+def test_an_installation_that_is_gone_is_measured_no_more(collect: Any, tmp_path: Path) -> None:
+    file = tmp_path / "short.toml"
+    file.write_text(
+        'schema = 1\n[service]\nname = "a"\n[backends.short]\ntype = "otlp"\nendpoint = "http://[::1]:1"\n'
+    )
+    fanout = Fanout(resolve(load(file), {}))
+    assert "short" in collect()[EXPORTED]
+    fanout.shutdown(0)
+    del fanout
+    wait_for(lambda: gc.collect() is not None and not collect(), 20, "the end of its threads")
+
+
+def test_a_collection_in_the_middle_of_a_shutdown_raises_nothing(make: Any, collect: Any) -> None:
+    with OtlpServer() as server:
+        fanout = make(server.endpoint)
+        spans(fanout, 3)
+        fanout.shutdown(20)
+        assert collect()[EXPORTED] == {"tempo": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "protocol", "url", "expected"),
+    [
+        (
+            "otlp",
+            "grpc",
+            "https://a.example",
+            ("otlp_grpc_span_exporter", {"server.address": "a.example", "server.port": 443}),
+        ),
+        (
+            "otlp",
+            "grpc",
+            "unix:///run/x.sock",
+            ("otlp_grpc_span_exporter", {"server.address": "/run/x.sock"}),
+        ),
+        ("console", "", "console:", ("console_span_exporter", {})),
+        ("file", "", "file:///x", ("file_span_exporter", {})),
+    ],
+)
+def test_a_component_is_named_for_what_it_is(
+    kind: str, protocol: str, url: str, expected: tuple[str, dict[str, object]]
+) -> None:
+    assert component_of(kind, protocol, url) == expected
