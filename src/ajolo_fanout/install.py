@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -26,9 +27,9 @@ from ajolo_fanout.errors import ConfigError, InstallError
 from ajolo_fanout.fanout import Fanout
 from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.plan.resolve import resolve
-from ajolo_fanout.provider import PlanSampler, silent_provider
+from ajolo_fanout.provider import PlanSampler, silent_provider, span_limits
 
-__all__ = ["install", "install_from_config"]
+__all__ = ["Stage", "install", "install_from_config", "staged"]
 
 _log = logging.getLogger("ajolo_fanout.install")
 
@@ -39,6 +40,22 @@ _HOW = {
 }
 
 
+@attrs.frozen(eq=False)
+class Stage:
+    """What a test puts between a file and what is made of it; see `ajolo_fanout.testing.fake_backends()`.
+
+    Attributes:
+        adapt: Makes the plan that is installed from the file's.
+        provider: What is made global in place of a provider of its own. The program's tracers hold on to it
+            from one test to the next.
+        installed: Told of each installation.
+    """
+
+    adapt: Callable[[Plan], Plan]
+    provider: TracerProvider
+    installed: Callable[[Fanout], None]
+
+
 @attrs.define
 class _Installed:
     """What this process has installed; a fork's child inherits it, its `Fanout` started over."""
@@ -47,6 +64,7 @@ class _Installed:
     path: Path | None = None
     provider: TracerProvider | None = None  # the one that we built and set, for good
     said: set[str] = attrs.field(factory=set)
+    stage: Stage | None = None
 
 
 @attrs.define
@@ -74,6 +92,18 @@ def _in_turn() -> threading.Lock:
 
 
 forks.in_child(_new_turn)
+
+
+@contextmanager
+def staged(stage: Stage) -> Iterator[None]:
+    """Within it, it is as if nothing had been installed in this process, and what is installed goes by `stage`."""
+    global _installed  # noqa: PLW0603 - put back on leaving
+    before = _installed
+    _installed = _Installed(provider=stage.provider, stage=stage)
+    try:
+        yield
+    finally:
+        _installed = before
 
 
 def install_from_config(
@@ -139,21 +169,32 @@ def _install(
     if set_global and (present := _present(found)) is not None:
         process.guard(present)  # once more: a server may have put its own handlers in place meanwhile
         return present
-    plan = resolve(load(found.path, found.name), environ, tolerant=tolerant)
+    plan = _plan(found, environ, tolerant=tolerant)
     provider = _global_provider() if set_global else None
     if not plan.backends:
         _tell(plan, found)
         return Fanout.inert(plan, provider)
     if set_global and _installed.fanout is not None:
         _installed.fanout.detach()
-    fanout = Fanout(plan) if provider is None else _attach(plan, provider)
+    if set_global and provider is None:
+        fanout = _set_global(plan)
+    else:
+        fanout = Fanout(plan) if provider is None else _attach(plan, provider)
     if set_global:
-        if provider is None:
-            fanout = _set_global(fanout)
         _installed.fanout, _installed.path = fanout, found.path.resolve()
     process.guard(fanout)
+    if _installed.stage is not None:
+        _installed.stage.installed(fanout)
     _tell(plan, found)
     return fanout
+
+
+def _plan(found: Found, environ: Mapping[str, str], *, tolerant: bool) -> Plan:
+    stage = _installed.stage
+    document = load(found.path, found.name)
+    if stage is None:
+        return resolve(document, environ, tolerant=tolerant)
+    return stage.adapt(resolve(document, environ, tolerant=tolerant, allow_unset=True))
 
 
 def _present(found: Found) -> Fanout | None:
@@ -213,8 +254,14 @@ def _ddtrace_switches() -> str:
     return ", ".join(map("".join, zip(names, shown, strict=True)))
 
 
-def _set_global(fanout: Fanout) -> Fanout:
-    """Make `fanout.provider` the global one; where another thread has set one meanwhile, attach to that."""
+def _set_global(plan: Plan) -> Fanout:
+    """Make a provider of ours the global one; where another thread has set one meanwhile, attach to that."""
+    stage = _installed.stage
+    if stage is None:
+        fanout = Fanout(plan)
+    else:
+        sdk_internals.set_span_limits(stage.provider, span_limits(plan))
+        fanout = _attach(plan, stage.provider)
     trace.set_tracer_provider(fanout.provider)
     if trace.get_tracer_provider() is fanout.provider:
         _installed.provider = fanout.provider

@@ -22,7 +22,15 @@ from ajolo_fanout.config.shutdown import ShutdownSettings
 from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.steps.sampling import ConsistentSampler
 
-__all__ = ["PlanSampler", "build_provider", "empty_plan", "follows", "overlaid", "silent_provider"]
+__all__ = [
+    "PlanSampler",
+    "build_provider",
+    "empty_plan",
+    "follows",
+    "overlaid",
+    "silent_provider",
+    "span_limits",
+]
 
 
 class PlanSampler(sampling.Sampler):
@@ -76,24 +84,29 @@ def build_provider(plan: Plan) -> TracerProvider:
     doesn't shut down at exit by itself: the SDK would go through its processors one after another, without
     a deadline.
     """
-    limits = plan.limits
-    count = _limit(limits.attribute_count_limit)
-    length = _limit(limits.attribute_value_length_limit)
     return TracerProvider(
         sampler=PlanSampler(plan),
         resource=_resource(plan.resource),
         shutdown_on_exit=False,
-        # Every argument is given: one that isn't is read from the environment.
-        span_limits=SpanLimits(
-            max_attributes=count,
-            max_span_attributes=count,
-            max_event_attributes=count,
-            max_link_attributes=count,
-            max_events=_limit(limits.event_count_limit),
-            max_links=_limit(limits.link_count_limit),
-            max_attribute_length=length,
-            max_span_attribute_length=length,
-        ),
+        span_limits=span_limits(plan),
+    )
+
+
+def span_limits(plan: Plan) -> SpanLimits:
+    """The limits of a provider as `plan` wants them."""
+    limits = plan.limits
+    count = _limit(limits.attribute_count_limit)
+    length = _limit(limits.attribute_value_length_limit)
+    # Every argument is given: one that isn't is read from the environment.
+    return SpanLimits(
+        max_attributes=count,
+        max_span_attributes=count,
+        max_event_attributes=count,
+        max_link_attributes=count,
+        max_events=_limit(limits.event_count_limit),
+        max_links=_limit(limits.link_count_limit),
+        max_attribute_length=length,
+        max_span_attribute_length=length,
     )
 
 

@@ -7,14 +7,21 @@ and `tests/install/test_sdk_internals.py` fails on the day that it has.
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 
 __all__ = [
     "describe_processor",
     "endpoint_of",
+    "no_global_provider",
     "remove_span_processor",
     "set_resource",
+    "set_span_limits",
     "span_limits",
     "span_processors",
 ]
@@ -61,6 +68,51 @@ def set_resource(provider: TracerProvider, resource: Resource) -> bool:
         return False
     update(resource)
     return True
+
+
+def set_span_limits(provider: TracerProvider, limits: SpanLimits) -> bool:
+    """Give `provider`, and the tracers it has made, these limits; False where that can't be done.
+
+    Provider and tracers hold one `SpanLimits`, whose fields are public.
+    """
+    found = span_limits(provider)
+    if found is None:
+        return False
+    for name, limit in vars(limits).items():
+        setattr(found, name, limit)
+    return True
+
+
+@contextmanager
+def no_global_provider() -> Iterator[None]:
+    """Within it, it is as if no global provider had ever been set; afterwards it is as it was before. For tests.
+
+    OpenTelemetry sets its global provider once per process, on purpose. A tracer that was got before any was
+    set (a module's own, got at import) keeps to the first provider that it meets: on entering and on leaving
+    it forgets that one, too.
+
+    Raises:
+        RuntimeError: OpenTelemetry keeps its global provider elsewhere than it did.
+    """
+    names = ("_TRACER_PROVIDER", "_TRACER_PROVIDER_SET_ONCE")
+    if not all(hasattr(trace, name) for name in names):
+        raise RuntimeError("this version of opentelemetry-api has no known place for its global provider")
+    before = {name: getattr(trace, name) for name in names}
+    setattr(trace, names[0], None)
+    setattr(trace, names[1], type(before[names[1]])())
+    _unbind_tracers()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(trace, name, value)
+        _unbind_tracers()
+
+
+def _unbind_tracers() -> None:
+    for one in gc.get_objects():
+        if type(one) is trace.ProxyTracer:
+            one._real_tracer = None  # noqa: SLF001 - this module's purpose
 
 
 def describe_processor(processor: SpanProcessor) -> str:

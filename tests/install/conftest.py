@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.util._once import Once
 
-from ajolo_fanout import install, process
+from ajolo_fanout import install, process, sdk_internals
 from ajolo_fanout.testing import OtlpServer
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
@@ -196,16 +194,14 @@ def names() -> Callable[[OtlpServer], list[str]]:
 def fresh_process(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
     """As if nothing had been installed in this process, and as if it could be done again afterwards.
 
-    OpenTelemetry sets its global provider once per process, on purpose; a test process is an exception that
-    only the API's private names allow.
+    Not with `fake_backends()`, which keeps one provider: here it is seen which one is built.
     """
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(install, "_installed", install._Installed())
     monkeypatch.chdir(folder)
     before = signal.getsignal(signal.SIGTERM)
     guarded = process._process.guarded
-    yield
+    with sdk_internals.no_global_provider():
+        yield
     for one in process._process.guarded:
         if one not in guarded:
             one.shutdown(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
@@ -40,6 +41,40 @@ def test_span_limits_are_found(provider: TracerProvider) -> None:
     limits = sdk_internals.span_limits(provider)
     assert limits is not None
     assert limits.max_span_attributes == 7
+
+
+def test_limits_are_given_to_tracers_that_exist(provider: TracerProvider) -> None:
+    tracer = provider.get_tracer("test")
+    assert sdk_internals.set_span_limits(provider, SpanLimits(max_span_attributes=2))
+    span = tracer.start_span("after", attributes={"a": 1, "b": 2, "c": 3})
+    assert isinstance(span, ReadableSpan)
+    assert list(span.attributes or {}) == ["b", "c"]
+
+
+def test_within_it_no_global_provider_was_ever_set_and_afterwards_it_is_as_before() -> None:
+    """Early tracers included; twice, one inside the other."""
+    early = trace.get_tracer("got before any was set")
+    exporters = [InMemorySpanExporter() for _ in range(2)]
+    before = trace.get_tracer_provider()
+    with sdk_internals.no_global_provider():
+        for exporter in exporters:
+            with sdk_internals.no_global_provider():
+                assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+                provider = TracerProvider(shutdown_on_exit=False)
+                provider.add_span_processor(SimpleSpanProcessor(exporter))
+                trace.set_tracer_provider(provider)
+                assert trace.get_tracer_provider() is provider
+                early.start_span("span").end()
+        early.start_span("nobody's").end()
+        assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    assert trace.get_tracer_provider() is before
+    assert [len(exporter.get_finished_spans()) for exporter in exporters] == [1, 1]
+
+
+def test_a_place_that_has_moved_is_an_error_in_tests_of_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(trace, "_TRACER_PROVIDER_SET_ONCE")
+    with pytest.raises(RuntimeError, match="no known place"), sdk_internals.no_global_provider():
+        pass
 
 
 def test_a_processor_is_taken_off_without_being_stopped(provider: TracerProvider) -> None:
@@ -82,4 +117,5 @@ def test_what_has_changed_beyond_recognition_is_unknown_and_never_an_error() -> 
     odd = Odd()
     assert sdk_internals.span_processors(odd) is None
     assert sdk_internals.span_limits(odd) is None
+    assert sdk_internals.set_span_limits(odd, SpanLimits()) is False
     assert sdk_internals.remove_span_processor(odd, Counting()) is False

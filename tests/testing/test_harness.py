@@ -207,12 +207,20 @@ def test_endpoints_of_the_callers_own_are_used_for_those_named(
     assert len(otlp_server.spans) == 2
 
 
+def test_an_endpoint_with_a_path_has_that_path(write: Callable[[str], Path], otlp_server: OtlpServer) -> None:
+    """A Collector takes a vendor's spans on its own path."""
+    with fanout(write(FIVE), endpoints={"team": f"{otlp_server.endpoint}/v1/traces"}) as harness:
+        trace_one(harness)
+        assert harness.flush()
+    assert [request.path for request in otlp_server.requests] == ["/v1/traces"]
+
+
 @pytest.mark.parametrize(
     ("endpoints", "message"),
     [
         ({"nobody": "http://127.0.0.1:1"}, "no backend 'nobody' that sends; there are company, team"),
         ({"team": "127.0.0.1:4318"}, "scheme, host and port"),
-        ({"team": "http://127.0.0.1:4318/v1/traces"}, "scheme, host and port"),
+        ({"team": "http://127.0.0.1:4318/v1/traces?a=b"}, "scheme, host and port"),
     ],
 )
 def test_wrong_endpoints_are_told(

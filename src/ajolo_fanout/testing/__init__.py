@@ -1,7 +1,7 @@
 """For tests of programs and of their `tracing.toml`: servers, fakes, recordings, a file's own plan at work.
 
-Imports no pytest; the fixtures (`otlp_server`, `otlp_grpc_server`, `fanout_tls`, `fanout_harness`) are a
-plugin that pytest finds by itself. Names are loaded when they are first used.
+Imports no pytest; the fixtures (`otlp_server`, `otlp_grpc_server`, `fanout_tls`, `fanout_harness`,
+`fanout_fakes`) are a plugin that pytest finds by itself. Names are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ajolo_fanout.testing.conformance import ProcessorConformance, odd_spans
     from ajolo_fanout.testing.fakes import FakeBackend
     from ajolo_fanout.testing.harness import Harness, fanout
+    from ajolo_fanout.testing.installed import Installed, fake_backends
     from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
     from ajolo_fanout.testing.tls import Tls, make_tls
 
@@ -22,10 +23,12 @@ __all__ = [
     "Answer",
     "FakeBackend",
     "Harness",
+    "Installed",
     "OtlpServer",
     "ProcessorConformance",
     "ReceivedRequest",
     "Tls",
+    "fake_backends",
     "fanout",
     "make_tls",
     "odd_spans",
@@ -41,6 +44,8 @@ _HOMES = {
     "FakeBackend": "ajolo_fanout.testing.fakes",
     "Harness": "ajolo_fanout.testing.harness",
     "fanout": "ajolo_fanout.testing.harness",
+    "Installed": "ajolo_fanout.testing.installed",
+    "fake_backends": "ajolo_fanout.testing.installed",
     "read_spans": "ajolo_fanout.replay.otlp_json",
     "recorded_runs": "ajolo_fanout.replay.recorded",
     "recorded_spans": "ajolo_fanout.replay.recorded",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ajolo_fanout.health.report import Health, Report
     from ajolo_fanout.otlp.decode import DecodedSpan
 
-__all__ = ["Harness", "fanout"]
+__all__ = ["Harness", "Swapped", "fanout", "swap"]
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 
@@ -122,41 +122,67 @@ def fanout(
     Args:
         path: The `tracing.toml`.
         endpoints: Scheme, host and port (`http://127.0.0.1:4318`) for backends that are to have no fake,
-            by name.
+            by name; with a path where it isn't to be the file's (a Collector's `/v1/traces`).
         environ: What `${NAME}` is looked up in; by default the process's environment.
         keep_all: Every backend gets every trace whatever its `sampling.ratio`: for tests of what a backend
             sees, which would else depend on the trace ids that come up.
 
     Raises:
         ConfigError: when the file is wrong, with every problem in it.
-        ValueError: when `endpoints` names a backend that isn't at work, or gives more than an origin.
+        ValueError: when `endpoints` names a backend that isn't at work, or gives something else than a URL.
     """
     name = os.fspath(path)
     plan = resolve(load(Path(name), name), os.environ if environ is None else environ, allow_unset=True)
+    with ExitStack() as stack:
+        swapped = swap(plan, endpoints or {}, stack, keep_all=keep_all)
+        handle = Fanout(swapped.plan)
+        stack.callback(handle.shutdown)
+        yield Harness(handle, swapped.backends, swapped.files)
+
+
+@attrs.frozen(eq=False)
+class Swapped:
+    """A plan whose spans stay on this machine.
+
+    Attributes:
+        plan: The file's, with the hosts replaced.
+        backends: The fakes by backend name.
+        files: Where each backend of type `file` writes.
+    """
+
+    plan: Plan
+    backends: Mapping[str, FakeBackend]
+    files: Mapping[str, Path]
+
+
+def swap(plan: Plan, endpoints: Mapping[str, str], stack: ExitStack, *, keep_all: bool) -> Swapped:
+    """Replace the host of each backend by a fake that `stack` stops, or by the caller's own.
+
+    Raises:
+        ValueError: when `endpoints` names a backend that isn't at work, or gives something else than a URL.
+    """
+    chosen = _checked(endpoints, plan)
     if keep_all:
         plan = attrs.evolve(plan, backends=tuple(map(_unsampled, plan.backends)), ratio=1.0)
-    chosen = _checked(endpoints or {}, plan)
-    with ExitStack() as stack:
-        stack.enter_context(_loopback_without_proxy())
-        fakes: dict[str, FakeBackend] = {}
-        files: dict[str, Path] = {}
-        backends: list[BackendPlan] = []
-        for backend in plan.backends:
-            if backend.target.kind == "file":
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ajolo-fanout-"))
-                files[backend.name] = Path(folder) / "spans.jsonl"
-                backends.append(_writing_to(backend, files[backend.name]))
-            elif backend.target.kind == "otlp" and backend.name in chosen:
-                backends.append(_sending_to(backend, chosen[backend.name]))
-            elif backend.target.kind == "otlp":
-                fake = stack.enter_context(FakeBackend.of(backend.target))
-                fakes[backend.name] = fake
-                backends.append(_sending_to(backend, fake.endpoint))
-            else:
-                backends.append(backend)
-        handle = Fanout(attrs.evolve(plan, backends=tuple(backends)))
-        stack.callback(handle.shutdown)
-        yield Harness(handle, MappingProxyType(fakes), MappingProxyType(files))
+    stack.enter_context(_loopback_without_proxy())
+    fakes: dict[str, FakeBackend] = {}
+    files: dict[str, Path] = {}
+    backends: list[BackendPlan] = []
+    for backend in plan.backends:
+        if backend.target.kind == "file":
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ajolo-fanout-"))
+            files[backend.name] = Path(folder) / "spans.jsonl"
+            backends.append(_writing_to(backend, files[backend.name]))
+        elif backend.target.kind == "otlp" and backend.name in chosen:
+            backends.append(_sending_to(backend, chosen[backend.name]))
+        elif backend.target.kind == "otlp":
+            fake = stack.enter_context(FakeBackend.of(backend.target))
+            fakes[backend.name] = fake
+            backends.append(_sending_to(backend, fake.endpoint))
+        else:
+            backends.append(backend)
+    whole = attrs.evolve(plan, backends=tuple(backends))
+    return Swapped(whole, MappingProxyType(fakes), MappingProxyType(files))
 
 
 def _checked(endpoints: Mapping[str, str], plan: Plan) -> Mapping[str, str]:
@@ -165,11 +191,11 @@ def _checked(endpoints: Mapping[str, str], plan: Plan) -> Mapping[str, str]:
         if name not in at_work:
             raise ValueError(f"no backend {name!r} that sends; there are {', '.join(at_work)}")
         parts = urllib.parse.urlsplit(endpoint)
-        origin = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/")
+        origin = parts.scheme in ("http", "https") and parts.hostname
         if not origin or parts.query or parts.fragment:
             raise ValueError(
-                f"the endpoint of {name!r} is to be scheme, host and port (the path is the file's), such as "
-                f"http://127.0.0.1:4318"
+                f"the endpoint of {name!r} is to be scheme, host and port, such as http://127.0.0.1:4318, with a "
+                "path where it isn't to be the file's"
             )
     return endpoints
 
@@ -180,11 +206,11 @@ def _unsampled(backend: BackendPlan) -> BackendPlan:
 
 
 def _sending_to(backend: BackendPlan, endpoint: str) -> BackendPlan:
-    """The same backend at another scheme, host and port."""
+    """The same backend at another scheme, host and port, and at another path where one is given."""
     parts = urllib.parse.urlsplit(endpoint)
-    url = (
-        urllib.parse.urlsplit(backend.target.url)._replace(scheme=parts.scheme, netloc=parts.netloc).geturl()
-    )
+    there = urllib.parse.urlsplit(backend.target.url)
+    path = there.path if parts.path in ("", "/") else parts.path
+    url = there._replace(scheme=parts.scheme, netloc=parts.netloc, path=path).geturl()
     settings = backend.settings
     if parts.scheme == "http":
         settings = attrs.evolve(settings, tls=TlsSettings())  # its certificates need not be on this machine

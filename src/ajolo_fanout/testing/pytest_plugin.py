@@ -15,10 +15,11 @@ import pytest
 
 if TYPE_CHECKING:
     from ajolo_fanout.testing.harness import Harness
+    from ajolo_fanout.testing.installed import Installed
     from ajolo_fanout.testing.server import OtlpServer
     from ajolo_fanout.testing.tls import Tls
 
-__all__ = ["fanout_harness", "fanout_tls", "otlp_grpc_server", "otlp_server"]
+__all__ = ["fanout_fakes", "fanout_harness", "fanout_tls", "otlp_grpc_server", "otlp_server"]
 
 
 @pytest.fixture
@@ -54,3 +55,12 @@ def fanout_harness() -> Iterator[Callable[[str | PathLike[str]], Harness]]:
 
     with ExitStack() as stack:
         yield lambda path: stack.enter_context(fanout(path))
+
+
+@pytest.fixture
+def fanout_fakes() -> Iterator[Installed]:
+    """Whatever file the code under test installs sends to fakes: `ajolo_fanout.testing.fake_backends()`."""
+    from ajolo_fanout.testing.installed import fake_backends
+
+    with fake_backends() as installed:
+        yield installed
