@@ -155,6 +155,25 @@ def test_a_fork_starts_every_count_from_zero() -> None:
 def test_counts_subtract() -> None:
     later, earlier = Counts(seen=5, lost={"error": 2, "rejected": 1}), Counts(seen=2, lost={"error": 2})
     assert later - earlier == Counts(seen=3, lost={"rejected": 1})
+    later = Counts(redacted_by={"email": 5, "drop": 2})
+    assert later - Counts(redacted_by={"email": 3, "drop": 2}) == Counts(redacted_by={"email": 2})
+
+
+def test_what_was_redacted_is_counted_by_reason() -> None:
+    """The total is their sum, whoever reads it; a fork starts them from zero."""
+    ledger = Ledger("one")
+    ledger.redacted({"email": 2, "drop": 1})
+    before = ledger.counts()
+    ledger.redacted({"email": 1, "failed": 4})
+    counts = ledger.counts()
+    assert (dict(before.redacted_by), before.redacted) == ({"email": 2, "drop": 1}, 3)
+    assert (dict(counts.redacted_by), counts.redacted) == ({"email": 3, "drop": 1, "failed": 4}, 8)
+    plain = health_of([ledger]).to_dict()["backends"]["one"]["counts"]
+    assert (plain["redacted"], plain["redacted_by"]) == (8, {"email": 3, "drop": 1, "failed": 4})
+    with pytest.raises(TypeError):
+        counts.redacted_by["email"] = 0  # type: ignore[index]
+    ledger.reset()
+    assert dict(ledger.counts().redacted_by) == {}
 
 
 class Clock:

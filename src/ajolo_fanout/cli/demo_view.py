@@ -96,6 +96,7 @@ def show(run: Run, problems: Mapping[str, Sequence[str]], console: Console) -> N
         f"[bold]{len(run.spans)} recorded spans of {traces} agent traces[/], for {backends} backends:"
     )
     _indented(_arrivals(run, problems, console), console)
+    _reasons(run, console)
     sample = _sample(run)
     if sample is not None:
         console.print(f"[bold]One of them[/], {sample.name}, as each backend saw its attributes:")
@@ -138,6 +139,18 @@ def _arrivals(run: Run, problems: Mapping[str, Sequence[str]], console: Console)
             Text(f"no ({wrong})", style="bold red") if wrong else Text("yes", style="green"),
         )
     return table
+
+
+def _reasons(run: Run, console: Console) -> None:
+    """Why values were redacted, where any were."""
+    told = [
+        f"{got.backend.name} {', '.join(f'{n:,} {reason}' for reason, n in counts)}"
+        for got in run.got
+        if (counts := sorted(got.expected.redacted_by.items(), key=lambda pair: (-pair[1], pair[0])))
+    ]
+    if told:
+        console.print(Text(f"Redacted, by reason: {'; '.join(told)}."))
+        console.print()
 
 
 def _way(got: Got) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import tomli
 from ajolo_fanout.config.places import KeyPath, Place, Position, dotted
 from ajolo_fanout.config.scan import Scan, scan
 from ajolo_fanout.config.syntax import Lines, explain, long_number, too_deep
+from ajolo_fanout.config.veil import veiled
 from ajolo_fanout.errors import ConfigError, Problem
 
 __all__ = ["Document", "load", "parse"]
 
 _HIDDEN = '"…"'
+_WORD = re.compile(r"[A-Za-z0-9_-]{16,}")
 
 
 @attrs.frozen(eq=False)
@@ -65,8 +68,11 @@ class Document:
         return Place(self.name, position.line, position.column, dotted(key))
 
     def line_text(self, line: int) -> str:
-        """The 1-based `line` as it may be shown: each string value as `"…"`, comments left out."""
-        lines = self._masked().split("\n")
+        """The 1-based `line` as it may be shown: each string value as `"…"`, comments left out.
+
+        A bare key that may be a credential stands as so many `…`.
+        """
+        lines = _WORD.sub(_veiled_word, self._masked()).split("\n")
         return lines[line - 1].rstrip() if 1 <= line <= len(lines) else ""
 
     def _masked(self) -> str:
@@ -79,6 +85,11 @@ class Document:
             parts += ["\n…"] * self.text.count("\n", start, end)  # a string over lines keeps their number
             at = end
         return "".join(parts) + self.text[at:]
+
+
+def _veiled_word(found: re.Match[str]) -> str:
+    """A bare key, as long as it is, so that what follows stays in its column."""
+    return found[0] if veiled(found[0]) == found[0] else "…" * len(found[0])
 
 
 def load(path: Path, name: str | None = None) -> Document:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import attrs
 
+from ajolo_fanout.config.veil import veiled
 from ajolo_fanout.errors import Problem, Severity
 
 __all__ = ["KeyPath", "Locate", "Place", "Position", "dotted"]
@@ -54,14 +55,16 @@ Locate: TypeAlias = Callable[[KeyPath], Place]
 def dotted(path: KeyPath) -> str:
     """`path` as one would write it: `backends.x.processors[0].attributes."team.name"`.
 
-    Characters that can't be printed are escaped, so that no key steers a terminal.
+    Characters that can't be printed are escaped, so that no key steers a terminal; what may be a credential
+    stands as `"…"`.
     """
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (part if _BARE.fullmatch(part) else _quoted(part))
+            shown = veiled(part)
+            text += ("." if text else "") + (shown if _BARE.fullmatch(shown) else _quoted(shown))
     return text
 
 

@@ -10,6 +10,7 @@ from ajolo_fanout.config import scalars
 from ajolo_fanout.config.convert import register_choice, structure_nested
 from ajolo_fanout.config.faults import Fault, Several, Unknowable
 from ajolo_fanout.config.substitution import FromEnvironment
+from ajolo_fanout.config.veil import veiled
 from ajolo_fanout.steps.match import Match
 from ajolo_fanout.steps.processors import PROCESSORS
 from ajolo_fanout.steps.processors.own import GROUP, OwnSettings
@@ -55,7 +56,7 @@ def _read_type(written: Any) -> str:
             if isinstance(written, FromEnvironment) or not isinstance(written, str) or "." not in written:
                 raise
             module, _, name = written.rpartition(".")
-            meant = scalars.printable(f"{module}:{name}")
+            meant = scalars.printable(veiled(f"{module}:{name}"))
             raise Fault(f'one of your own is written with a colon: "{meant}"', fault.code) from None
     return str.__str__(written)
 

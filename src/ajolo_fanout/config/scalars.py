@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ajolo_fanout.config.faults import Fault, Several, Unknowable, near, shown, wrong_type
 from ajolo_fanout.config.places import KeyPath
 from ajolo_fanout.config.substitution import FromEnvironment
+from ajolo_fanout.config.veil import veiled, veiled_path
 from ajolo_fanout.values import Duration, Option, Secret, Size
 
 __all__ = [
@@ -141,14 +142,14 @@ def read_secret(value: Any, folder: Path, from_file: Callable[[Path], Secret]) -
     if isinstance(name, FromEnvironment) and not name.known:
         return Secret(str(name))  # the unset variable is reported; a file of the placeholder's name is none
     path = read_path(name, folder)
-    called = shown(name) if isinstance(name, FromEnvironment) else printable(str(path), 400)
     try:
         return from_file(path)
     except UnicodeDecodeError:
-        message = f"the secret's file {called} is not UTF-8"
+        trouble = "is not UTF-8"
     except OSError as error:
-        message = f"the secret's file {called} can't be read: {error.strerror or type(error).__name__}"
-    raise Fault(message, "secret-file", ("file",))
+        trouble = f"can't be read: {error.strerror or type(error).__name__}"
+    called = shown(name) if isinstance(name, FromEnvironment) else printable(veiled_path(folder, name), 400)
+    raise Fault(f"the secret's file {called} {trouble}", "secret-file", ("file",))
 
 
 def read_choice(value: Any, choices: tuple[Any, ...]) -> Any:
@@ -162,7 +163,7 @@ def read_choice(value: Any, choices: tuple[Any, ...]) -> Any:
     expected = listed if len(choices) == 1 else f"one of {listed}"
     if not isinstance(value, str) or not all(isinstance(choice, str) for choice in choices):
         raise wrong_type(expected, value)
-    got = shown(value) if isinstance(value, FromEnvironment) else f'"{printable(value)}"'
+    got = shown(value) if isinstance(value, FromEnvironment) else f'"{printable(veiled(value))}"'
     raise Fault(f"expected {expected}, got {got}{near(value, choices)}", "unknown-choice")
 
 

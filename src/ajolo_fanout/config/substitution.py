@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from ajolo_fanout.config.places import KeyPath
+from ajolo_fanout.config.veil import veiled
 
 __all__ = ["FromEnvironment", "Malformed", "Unset", "substitute"]
 
@@ -77,10 +78,8 @@ class Unset:
     @property
     def message(self) -> str:
         """What to do about it."""
-        return (
-            f"the environment variable {self.name} is unset or empty; set it, or write "
-            f"${{{self.name}:-default}}"
-        )
+        name = veiled(self.name)
+        return f"the environment variable {name} is unset or empty; set it, or write ${{{name}:-default}}"
 
 
 @attrs.frozen

@@ -130,7 +130,7 @@ def _twice(found: Scan, lines: Lines, name: str) -> Problem:
 
 
 def _named(path: KeyPath) -> str:
-    """`path` for a message; a part with a blank in it may be a whole `Authorization: …` pasted as a key."""
+    """`path` for a message; in a text that doesn't parse, a part with a blank may be anything."""
     return dotted(tuple("…" if isinstance(part, str) and " " in part else part for part in path))
 
 

@@ -56,6 +56,10 @@ LEGAL_MOVES: Mapping[str, frozenset[str]] = MappingProxyType(
 """From each state to which others a backend may go. Only a forked child starts again after `stopped`."""
 
 
+_BY_REASON = ("lost", "redacted_by")
+"""The fields of `Counts` that are counts by reason."""
+
+
 def _frozen_mapping(given: Mapping[str, int]) -> Mapping[str, int]:
     return MappingProxyType(dict(given))
 
@@ -72,7 +76,8 @@ class Counts:
         handed_over: Taken by a stock exporter, which can't know more.
         spooled: Left to the spool because their first send failed or was put off.
         lost: How many were lost, by reason; reasons that never happened are absent.
-        redacted: Values (not spans) that redaction removed.
+        redacted_by: How many values (not spans) redaction removed, by reason: `drop`, `hash`, `mask`, `content`,
+            `allow`, `failed`, `mask_ip`, the name of a detector or of a pattern of the user's own.
         repaired: Values (not spans) that had to be repaired to be encoded.
         requests: Requests that were sent, tries of the same batch each counted.
         bytes: Bytes of their bodies before compression.
@@ -87,7 +92,7 @@ class Counts:
     handed_over: int = 0
     spooled: int = 0
     lost: Mapping[str, int] = attrs.field(factory=dict, converter=_frozen_mapping)
-    redacted: int = 0
+    redacted_by: Mapping[str, int] = attrs.field(factory=dict, converter=_frozen_mapping)
     repaired: int = 0
     requests: int = 0
     bytes: int = 0
@@ -98,6 +103,11 @@ class Counts:
     def lost_total(self) -> int:
         """Spans lost for any reason."""
         return sum(self.lost.values())
+
+    @property
+    def redacted(self) -> int:
+        """Values that redaction removed for any reason."""
+        return sum(self.redacted_by.values())
 
     @property
     def pending(self) -> int:
@@ -114,20 +124,20 @@ class Counts:
         return self._with(other, operator.add)
 
     def _with(self, other: Counts, take: Callable[[int, int], int]) -> Counts:
-        lost = {
-            reason: take(self.lost.get(reason, 0), other.lost.get(reason, 0))
-            for reason in {**self.lost, **other.lost}
-        }
-        others = {
-            field.name: take(getattr(self, field.name), getattr(other, field.name))
-            for field in attrs.fields(Counts)
-            if field.name != "lost"
-        }
-        return Counts(lost={reason: n for reason, n in lost.items() if n}, **others)
+        made: dict[str, Any] = {}
+        for field in attrs.fields(Counts):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.name in _BY_REASON:
+                taken = {
+                    reason: take(mine.get(reason, 0), theirs.get(reason, 0)) for reason in {**mine, **theirs}
+                }
+                made[field.name] = {reason: n for reason, n in taken.items() if n}
+            else:
+                made[field.name] = take(mine, theirs)
+        return Counts(**made)
 
     def to_dict(self) -> dict[str, Any]:
-        """The counters, `pending` included, as plain values."""
-        plain = {
-            field.name: getattr(self, field.name) for field in attrs.fields(Counts) if field.name != "lost"
-        }
-        return {**plain, "lost": dict(self.lost), "pending": self.pending}
+        """The counters, `pending` and `redacted` included, as plain values."""
+        plain = attrs.asdict(self, recurse=False)
+        by_reason = {name: dict(plain[name]) for name in _BY_REASON}
+        return {**plain, **by_reason, "redacted": self.redacted, "pending": self.pending}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ajolo_fanout.health.fates import LEGAL_MOVES, REASONS, Counts, State
 from ajolo_fanout.health.report import BackendHealth, BackendReport
@@ -37,6 +37,7 @@ class Ledger:
         )  # a new one: a thread of the parent may have held the old one at the fork
         self._n = dict.fromkeys(_COUNTERS, 0)
         self._lost = dict.fromkeys(REASONS, 0)
+        self._redacted: dict[str, int] = {}  # as many reasons as the backend's redaction has rules
         self._reported = Counts()
         self._state: State = "starting"
         self._last_success: float | None = None
@@ -85,9 +86,11 @@ class Ledger:
 
     # What is no fate.
 
-    def redacted(self, n: int = 1) -> None:
-        """Redaction removed `n` values."""
-        self._add("redacted", n)
+    def redacted(self, by_reason: Mapping[str, int]) -> None:
+        """Redaction removed so many values, by reason."""
+        with self._lock:
+            for reason, n in by_reason.items():
+                self._redacted[reason] = self._redacted.get(reason, 0) + n
 
     def repaired(self, n: int = 1) -> None:
         """`n` values were repaired to be encoded."""
@@ -198,7 +201,8 @@ class Ledger:
             self._n[counter] += n
 
     def _counts(self) -> Counts:
-        return Counts(lost={reason: n for reason, n in self._lost.items() if n}, **self._n)
+        lost = {reason: n for reason, n in self._lost.items() if n}
+        return Counts(lost=lost, redacted_by=self._redacted, **self._n)
 
     def _note(self, message: str) -> None:
         self._last_error = message
@@ -218,7 +222,6 @@ _COUNTERS = (
     "delivered",
     "handed_over",
     "spooled",
-    "redacted",
     "repaired",
     "requests",
     "bytes",

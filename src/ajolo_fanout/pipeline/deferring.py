@@ -12,6 +12,7 @@ from ajolo_fanout.pipeline.buffer import size_of_span
 from ajolo_fanout.pipeline.renditions import Encoder, Made, Press
 from ajolo_fanout.steps.additions import Addition
 from ajolo_fanout.steps.draft import NO_USAGE, Usage
+from ajolo_fanout.steps.redaction import NOTHING_REDACTED
 from ajolo_fanout.steps.shape import Shape
 
 __all__ = ["DeferringPress"]
@@ -23,7 +24,7 @@ class _Promised(Made):
     __slots__ = ("usage_below",)
 
     def __init__(self, rendition: Rendition, *, usage_below: Usage) -> None:
-        super().__init__(rendition, 0, 0, None)
+        super().__init__(rendition, NOTHING_REDACTED, 0, None)
         self.usage_below = usage_below
 
 

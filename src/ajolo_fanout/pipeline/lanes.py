@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,7 +56,7 @@ class Work:
     ready: list[Rendition] = attrs.field(factory=list)  # offered at once: one lock a chunk
     sampled_out: int = 0
     filtered: int = 0
-    redacted: int = 0
+    redacted: Counter[str] = attrs.field(factory=Counter)  # values by reason
     repaired: int = 0
 
     def leave_out(self, fate: str, origin: Origin | None = None) -> None:
@@ -77,9 +78,10 @@ class Work:
             ledger.filtered(self.filtered)
         if self.redacted:
             ledger.redacted(self.redacted)
+            self.redacted.clear()
         if self.repaired:
             ledger.repaired(self.repaired)
-        self.sampled_out = self.filtered = self.redacted = self.repaired = 0
+        self.sampled_out = self.filtered = self.repaired = 0
 
     def hand_over(self) -> None:
         """Offer what is ready.

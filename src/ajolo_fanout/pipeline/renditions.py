@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -13,6 +14,7 @@ from ajolo_fanout.otlp.extra import extend
 from ajolo_fanout.otlp.rendition import Rendition, sampled_context
 from ajolo_fanout.steps.additions import Addition, added
 from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
+from ajolo_fanout.steps.redaction import NOTHING_REDACTED
 from ajolo_fanout.steps.shape import Shape, shaper
 
 __all__ = ["Encoder", "Made", "Press"]
@@ -71,14 +73,16 @@ class Made:
 
     Attributes:
         rendition: The bytes, for every backend of the shape.
-        redacted: How many values redaction removed.
+        redacted: How many values redaction removed, by reason.
         repaired: How many values had to be repaired to be encoded.
         draft: What was encoded; None where the shape left the span's own content alone.
     """
 
     __slots__ = ("draft", "redacted", "rendition", "repaired")
 
-    def __init__(self, rendition: Rendition, redacted: int, repaired: int, draft: Draft | None) -> None:
+    def __init__(
+        self, rendition: Rendition, redacted: Mapping[str, int], repaired: int, draft: Draft | None
+    ) -> None:
         self.rendition = rendition
         self.redacted = redacted
         self.repaired = repaired
@@ -107,12 +111,12 @@ class Press:
         if self._shaper.passive:
             content, repaired = encoder.plain(span)
             envelope = encoder.envelope(self._shaper.laid(span.resource), span.instrumentation_scope)
-            return Made(Rendition(context, content, envelope), 0, repaired, None)
+            return Made(Rendition(context, content, envelope), NOTHING_REDACTED, repaired, None)
         shaped = self._shaper(span, usage_below=usage_below)
         draft = shaped.draft
         content, repaired = encoder.encode(draft) if draft.changed else encoder.plain(span)
         envelope = encoder.envelope(draft.sdk_resource(), draft.instrumentation_scope)
-        return Made(Rendition(context, content, envelope), shaped.redacted, repaired, draft)
+        return Made(Rendition(context, content, envelope), shaped.redacted_by, repaired, draft)
 
     def rendition(
         self, made: Made, span: ReadableSpan, addition: Addition | None, *, stock: bool

@@ -269,7 +269,8 @@ class Router:
                 continue
             for work in works:
                 work.ready.append(rendition)
-                work.redacted += made.redacted
+                if made.redacted:
+                    work.redacted.update(made.redacted)
                 work.repaired += made.repaired
 
     def _route_slowly(self, groups: Iterable[tuple[int, Group]], held: Held) -> None:
@@ -393,7 +394,8 @@ class Router:
             self._lose(work, error)
             return
         work.ready.append(rendition)
-        work.redacted += made.redacted
+        if made.redacted:
+            work.redacted.update(made.redacted)
         work.repaired += made.repaired
 
     def _lose(self, work: Work, error: object) -> None:

@@ -16,6 +16,7 @@ from ajolo_fanout.config.document import Document
 from ajolo_fanout.config.faults import kind_of, unknown_key
 from ajolo_fanout.config.spool import SpoolSettings
 from ajolo_fanout.config.substitution import FromEnvironment, Unset
+from ajolo_fanout.config.veil import veiled
 from ajolo_fanout.errors import ConfigError, Problem
 from ajolo_fanout.plan import checks
 from ajolo_fanout.plan.keeping import settle_age, spool_use
@@ -159,7 +160,7 @@ def resolve_backend(base: Base, name: str, raw: Any) -> Resolved:
     if switches.optional and not base.allow_unset and (missing := _missing(base, name, raw)):
         _attempt(base, name, raw, problems, resolving=False)
         verb = "is" if len(missing) == 1 else "are"
-        off = Off(name, f"optional, and {', '.join(missing)} {verb} unset", "unset")
+        off = Off(name, f"optional, and {', '.join(map(veiled, missing))} {verb} unset", "unset")
         return Resolved(name, None, off, tuple(problems))
     plan = _attempt(base, name, raw, problems, resolving=True)
     return Resolved(name, plan, None, tuple(problems))
@@ -222,9 +223,7 @@ def _attempt(
     """The backend's plan, or None where it has errors or is only checked."""
     lookup = base.lookup if resolving else _nothing
     own = file_layer(base.document, ("backends", name), raw, lookup)
-    if not _NAME.fullmatch(name):
-        message = "a backend's name begins with a-z and holds a-z, 0-9, _ and -, 64 characters at most"
-        problems.append(own.place(()).problem(message, "bad-name"))
+    problems += _against_name(name, own)
     profile = _read_type(own, problems)
     merged = _merged(base, name, raw, profile, lookup)
     for layer, flaw in merged.flaws():
@@ -272,6 +271,18 @@ def _attempt(
     if settings.spool != "off" and base.spool is not None:
         spool = SpoolPlan(base.spool, base.service, always=settings.spool == "always")
     return BackendPlan(name, target, settings, steps, origins, spool)
+
+
+def _against_name(name: str, own: Layer) -> Iterator[Problem]:
+    message = ""
+    if veiled(name) != name:
+        message = (
+            "a backend's name stands in logs and metrics, and this one may be a credential; take another"
+        )
+    elif not _NAME.fullmatch(name):
+        message = "a backend's name begins with a-z and holds a-z, 0-9, _ and -, 64 characters at most"
+    if message:
+        yield own.place(()).problem(message, "bad-name")
 
 
 def _read_type(own: Layer, problems: list[Problem]) -> Profile | None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import attrs
 
 from ajolo_fanout.config.backend import BackendSettings
 from ajolo_fanout.config.places import KeyPath
+from ajolo_fanout.config.scalars import printable
 from ajolo_fanout.config.substitution import FromEnvironment
+from ajolo_fanout.config.veil import veiled, veiled_path
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan.certificates import flaws
 from ajolo_fanout.plan.layers import Layer, Merged
@@ -18,7 +21,7 @@ from ajolo_fanout.plan.model import BackendPlan
 from ajolo_fanout.profiles.headers import authenticates
 from ajolo_fanout.profiles.model import USELESS_KEYS, Profile
 from ajolo_fanout.profiles.target import Target
-from ajolo_fanout.steps.redaction import RedactionSettings
+from ajolo_fanout.steps.redaction import RULES, RedactionSettings
 from ajolo_fanout.steps.redaction.detectors import DETECTORS
 
 __all__ = ["duplicates", "literals", "redaction", "settings", "settle_batch", "useless_keys"]
@@ -48,7 +51,8 @@ def literals(profile: Profile, own: Layer) -> Iterator[Problem]:
     if isinstance(headers, Mapping) and isinstance(raw, Mapping):
         for name, value in headers.items():
             if authenticates(name) and _is_literal(value, raw.get(name)):
-                yield _literal(own, ("headers", name), re.sub(r"\W+", "_", name).upper())
+                variable = re.sub(r"\W+", "_", name).upper() if veiled(name) == name else "TOKEN"
+                yield _literal(own, ("headers", name), variable)
 
 
 def redaction(
@@ -81,8 +85,13 @@ def _pattern_names(merged: Merged) -> Iterator[Problem]:
         if not _PATTERN_NAME.fullmatch(name):
             message = "a pattern's name stands in texts, [so]; it begins with a-z and holds a-z, 0-9 and _"
             yield place.problem(message, "bad-name")
-        elif name in DETECTORS or name == "mask_ip":
+        elif name in DETECTORS:
             yield place.problem("this is what a detector is called; take another name", "bad-name")
+        elif name in RULES:
+            message = (
+                "this is what a rule of `redaction` is called, which is counted by that name; take another"
+            )
+            yield place.problem(message, "bad-name")
 
 
 def _hash_key(settings: RedactionSettings, merged: Merged, *, known: bool) -> Iterator[Problem]:
@@ -231,15 +240,15 @@ def _tls_files(settings: BackendSettings, merged: Merged) -> Iterator[Problem]:
         path = getattr(settings.tls, key)
         if path is None:
             continue
+        trouble = ""
         try:
             with path.open("rb") as file:
-                empty = not file.read(1)
+                trouble = "" if file.read(1) else "is empty"
         except OSError as error:
-            message = f"the file {path} can't be read: {error.strerror or type(error).__name__}"
-            yield merged.place(("tls", key)).problem(message, "tls-file")
-        else:
-            if empty:
-                yield merged.place(("tls", key)).problem(f"the file {path} is empty", "tls-file")
+            trouble = f"can't be read: {error.strerror or type(error).__name__}"
+        if trouble:
+            called = printable(veiled_path(PurePath(), str(path)), 400)
+            yield merged.place(("tls", key)).problem(f"the file {called} {trouble}", "tls-file")
 
 
 def duplicates(backends: Iterable[BackendPlan], places: Mapping[str, Any]) -> Iterator[Problem]:

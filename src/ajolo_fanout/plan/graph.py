@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ajolo_fanout.config.veil import veiled, veiled_text
 from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.steps.processors import type_of
 
@@ -26,7 +27,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  router --> s{index}[{_label(*_shape(plan[names[0]]))}]"
         for name in names:
             backend = plan[name]
-            node = f"b{numbers[name]}[({_label(name, backend.target.url)})]"
+            node = f"b{numbers[name]}[({_label(name, veiled_text(backend.target.url))})]"
             yield f"  s{index} -->|{_label(*_gets(backend))}| {node}"
     for index, off in enumerate(plan.off, 1):
         yield f"  router -.-x o{index}[{_label(f'{off.name}: off', off.why)}]"
@@ -36,7 +37,9 @@ def _recorded(plan: Plan) -> str:
     """What is recorded here, and which rules want more than the largest ratio."""
     recorded = plan.shares.recorded
     rules = [
-        f"{backend.name}'s {rule.name}" for backend in plan.backends for rule in backend.steps.sampling.keep
+        f"{backend.name}'s {veiled(rule.name)}"
+        for backend in plan.backends
+        for rule in backend.steps.sampling.keep
     ]
     forced = f" for {', '.join(rules)}" if recorded > plan.ratio and rules else ""
     return f"records {_share(recorded)}{forced}"
@@ -44,7 +47,7 @@ def _recorded(plan: Plan) -> str:
 
 def _gets(backend: BackendPlan) -> list[str]:
     said = [_share(backend.steps.sampling.ratio)]
-    said += [f"and {rule.name}" for rule in backend.steps.sampling.keep]
+    said += [f"and {veiled(rule.name)}" for rule in backend.steps.sampling.keep]
     if backend.steps.select.include or backend.steps.select.exclude:
         said.insert(0, "selected spans of")
     return said

@@ -50,7 +50,7 @@ class SpoolPlan:
     always: bool = False
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class BackendPlan:
     """One backend that will get spans.
 
@@ -76,6 +76,9 @@ class BackendPlan:
         """Whether the SDK's own exporter sends (`exporter = "stock"`)."""
         return self.settings.exporter == "stock"
 
+    def __repr__(self) -> str:
+        return f"<BackendPlan {self.name} ({self.target.profile.id})>"
+
 
 @attrs.frozen
 class Off:
@@ -93,7 +96,7 @@ class Off:
     reason: str = "disabled"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Plan:
     """What a file means: nothing in it is looked up again, but secrets that stand in files.
 
@@ -156,6 +159,10 @@ class Plan:
             else:
                 names.append(backend.name)
         return tuple(tuple(names) for _, names in groups)
+
+    def __repr__(self) -> str:
+        # Of its settings, only `str` knows what must not be seen.
+        return f"<Plan {self.file}: {', '.join([one.name for one in self.backends]) or 'no backends'}>"
 
     def __str__(self) -> str:
         from ajolo_fanout.plan.render import render

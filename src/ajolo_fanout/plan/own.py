@@ -20,6 +20,7 @@ from ajolo_fanout.config.convert import structure_value
 from ajolo_fanout.config.faults import Fault, near
 from ajolo_fanout.config.processors import Processor
 from ajolo_fanout.config.scalars import printable
+from ajolo_fanout.config.veil import veiled
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan.layers import Merged
 from ajolo_fanout.steps.processors.own import GROUP, Loaded, OwnSettings
@@ -32,6 +33,7 @@ _KEYWORDS = (_P.POSITIONAL_OR_KEYWORD, _P.KEYWORD_ONLY)
 _POSITIONAL = (_P.POSITIONAL_ONLY, _P.POSITIONAL_OR_KEYWORD, _P.VAR_POSITIONAL)
 _VARIABLE = (_P.VAR_POSITIONAL, _P.VAR_KEYWORD)
 _CODE = "bad-processor"
+_NO_TYPE = 'this is no "package.module:Name"'
 
 
 def load_own(
@@ -89,6 +91,8 @@ def _wrong_type(message: str) -> _Wrong:
 
 
 def _load(own: OwnSettings) -> Callable[[Any], Any]:
+    if veiled(own.type) != own.type:
+        raise _wrong_type(_NO_TYPE)
     module_name, _, path = _where(own.type).partition(":")
     found = _attribute(_module(module_name), module_name, path)
     if inspect.isclass(found):
@@ -116,7 +120,7 @@ def _where(text: str) -> str:
     if ":" in text:
         module, _, path = text.partition(":")
         if not all(part.isidentifier() for part in (*module.split("."), *path.split("."))):
-            raise _wrong_type('this is no "package.module:Name"')
+            raise _wrong_type(_NO_TYPE)
         return text
     points = entry_points(group=GROUP, name=text)
     values = {point.value: point for point in points}

@@ -12,6 +12,7 @@ import attrs
 from ajolo_fanout.config.limits import ProviderLimits
 from ajolo_fanout.config.places import dotted
 from ajolo_fanout.config.reserved import RESERVED_HELP
+from ajolo_fanout.config.veil import veiled, veiled_text
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan.model import BackendPlan, Plan, SpoolPlan
 from ajolo_fanout.profiles.model import USELESS_KEYS
@@ -70,7 +71,7 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         "backends": [
             {
                 "name": backend.name,
-                **{key: _plain(value) for key, value in _public(backend).items()},
+                **{key: _plain(value, key) for key, value in _public(backend).items()},
                 "shares_renditions_with": shared[backend.name],
                 "origins": _origins(backend.origins),
             }
@@ -136,7 +137,7 @@ def _options(settings: Any) -> dict[str, Any]:
 
 
 def _top(plan: Plan) -> list[tuple[str, str]]:
-    rows = [("resource", f"{name} = {_shown(value)}") for name, value in plan.resource.items()]
+    rows = [("resource", _named(name, value)) for name, value in plan.resource.items()]
     rows.append(("recorded", _recorded(plan)))
     rows += [("context", ", ".join(plan.context.attributes))] * bool(plan.context.attributes)
     rows.append(("limits", _limits(plan.limits)))
@@ -154,18 +155,18 @@ def _recorded(plan: Plan) -> str:
 
 def _backend(plan: Plan, backend: BackendPlan) -> list[tuple[str, str]]:
     target, settings = backend.target, backend.settings
-    rows = [("to", target.url)]
+    rows = [("to", veiled_text(target.url))]
     if target.kind == "otlp":
         by = "the stock exporter" if backend.stock else "OTLP"
         packed = "" if settings.compression == "none" else f", {settings.compression}"
         size = f", at most {Size(target.max_request_bytes)} a request" if target.max_request_bytes else ""
         rows.append(("by", f"{by} over {target.protocol}{packed}{size}"))
         rows += [
-            ("headers", ", ".join(f"{name}: {_shown(text)}" for name, text in target.headers.items()))
+            ("headers", ", ".join(f"{veiled(name)}: {_shown(text)}" for name, text in target.headers.items()))
         ] * bool(target.headers)
         rows += [("tls", ", ".join(_tls(backend)))] * any(_tls(backend))
-    rows += [("with", f"{name} = {_shown(value)}") for name, value in target.inputs.items()]
-    rows += [("resource", f"{name} = {_shown(value)}") for name, value in target.resource.items()]
+    rows += [("with", _named(name, value)) for name, value in target.inputs.items()]
+    rows += [("resource", _named(name, value)) for name, value in target.resource.items()]
     rows += [("select", text) for text in _select(backend)]
     rows += [("sampling", text) for text in _sampling(backend)]
     rows += [("processor", _processor(processor)) for processor in settings.processors]
@@ -233,7 +234,7 @@ def _sampling(backend: BackendPlan) -> Iterator[str]:
     yield f"{share}; what wasn't sampled upstream counts, too" if own.parent == "ignore" else share
     for rule in own.keep:
         said = [f"{key} {_shown(value)}" for key, value in _written(rule).items() if key != "name"]
-        yield f"and {rule.name}: {', '.join(said) or 'all'}"
+        yield f"and {veiled(rule.name)}: {', '.join(said) or 'all'}"
     if own.dry_run:
         yield "dry run: everything is sent, and marked"
 
@@ -265,15 +266,19 @@ def _top_values(plan: Plan) -> dict[str, Any]:
 
 
 def _detailed(found: Mapping[str, Any], origins: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(f"{key} = {_shown(value)}", str(origins.get(key, ""))) for key, value in found.items()]
+    return [(f"{key} = {_shown(value, key)}", str(origins.get(key, ""))) for key, value in found.items()]
 
 
 # Values.
 
 
-def _shown(value: Any) -> str:
-    """A value in one line, as the file would have it; nothing in it steers a terminal."""
-    plain = _plain(value)
+def _named(name: str, value: Any) -> str:
+    return f"{veiled(name)} = {_shown(value, name)}"
+
+
+def _shown(value: Any, name: str = "") -> str:
+    """A value called `name` in one line, as the file would have it; nothing in it steers a terminal."""
+    plain = _plain(value, name)
     if isinstance(plain, str) and isinstance(value, (Secret, Duration, Size)):
         return plain
     if plain is None:
@@ -285,20 +290,22 @@ def _line(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON takes it."""
+def _plain(value: Any, name: str = "") -> Any:
+    """A value called `name` as JSON takes it; a credential in it stands as `***`."""
     if isinstance(value, Secret):
         return MASK
-    if isinstance(value, (Duration, Size, Path, str)):
+    if isinstance(value, (Duration, Size)):
         return str(value)
+    if isinstance(value, (Path, str)):
+        return veiled_text(str(value), name)
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {veiled(str(key)): _plain(inner, str(key)) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(inner) for inner in value]
+        return [_plain(inner, name) for inner in value]
     if isinstance(value, Condition):
-        return _plain(value.written)
+        return _plain(value.written, name)
     if attrs.has(type(value)):
         return _settings(value)
     raise TypeError(f"a plan holds no {type(value).__name__}")
@@ -318,7 +325,7 @@ def _masked(value: Any) -> Any:
     if isinstance(value, str):
         return MASK
     if isinstance(value, Mapping):
-        return {str(key): _masked(inner) for key, inner in value.items()}
+        return {veiled(str(key)): _masked(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_masked(inner) for inner in value]
     return value if isinstance(value, (bool, int, float)) else str(value)

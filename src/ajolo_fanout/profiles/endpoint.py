@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from ajolo_fanout.config.substitution import FromEnvironment
+from ajolo_fanout.config.veil import veiled
 from ajolo_fanout.profiles.finding import Finding
 from ajolo_fanout.profiles.model import PLACEHOLDER, Endpoint, Profile, placeholders
 
@@ -279,7 +280,7 @@ def _host_is_right(host: str) -> bool:
 def _with_scheme(text: str, protocol: str) -> str:
     """The endpoint as it was probably meant; without its text where that may be anything."""
     example = f"http://localhost:{4317 if protocol == 'grpc' else 4318}"
-    if isinstance(text, FromEnvironment) or not _ECHOED.fullmatch(text):
+    if isinstance(text, FromEnvironment) or not _ECHOED.fullmatch(text) or veiled(text) != text:
         return f"such as {example}"
     text = text.lstrip("/")
     host = text.partition("/")[0]

@@ -16,7 +16,7 @@ from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
 from ajolo_fanout.steps.limits import LimitsSettings, apply_limits
 from ajolo_fanout.steps.processors.dialect import DialectSettings
 from ajolo_fanout.steps.processors.own import OwnSettings
-from ajolo_fanout.steps.redaction import RedactionSettings, Removal, redactor
+from ajolo_fanout.steps.redaction import RedactionSettings, Removal, by_reason, redactor
 from ajolo_fanout.steps.values import identity, same
 
 __all__ = ["Shape", "Shaped", "Shaper", "shape_span", "shaper"]
@@ -84,6 +84,11 @@ class Shaped:
     def redacted(self) -> int:
         """How many values redaction removed."""
         return len(self.removed)
+
+    @property
+    def redacted_by(self) -> Mapping[str, int]:
+        """The same by reason."""
+        return by_reason(self.removed)
 
 
 class Shaper:

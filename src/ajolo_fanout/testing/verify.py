@@ -39,20 +39,25 @@ class Expectation:
         spans: By trace id and span id, in the order in which they ended.
         sampled_out: How many it isn't to get because of its ratio.
         filtered: How many its selection leaves out.
-        redacted: How many values are removed from those it gets.
+        redacted_by: How many values are removed from those it gets, by reason.
     """
 
     spans: Mapping[tuple[str, str], DecodedSpan]
     sampled_out: int
     filtered: int
-    redacted: int
+    redacted_by: Mapping[str, int]
+
+    @property
+    def redacted(self) -> int:
+        """How many values are removed for any reason."""
+        return sum(self.redacted_by.values())
 
 
 def expect(backend: BackendPlan, spans: Iterable[ReadableSpan]) -> Expectation:
     """What `backend` is to get of `spans`, all of which were recorded."""
     expected: dict[tuple[str, str], DecodedSpan] = {}
     fates: Counter[str] = Counter()
-    redacted = 0
+    redacted: Counter[str] = Counter()
     held = [Held(span, None) for span in spans]
     for one, ruling in _rulings(backend.steps, held):
         fates[ruling.fate] += 1
@@ -63,7 +68,7 @@ def expect(backend: BackendPlan, spans: Iterable[ReadableSpan]) -> Expectation:
                 draft = Draft(added(draft.readable(), ruling.addition))
             seen = _plain(draft)
             expected[seen.trace_id, seen.span_id] = seen
-            redacted += shaped.redacted
+            redacted.update(shaped.redacted_by)
     return Expectation(expected, fates["sampled_out"], fates["filtered"], redacted)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["FAILED", "MASKED", "Removal"]
+__all__ = ["FAILED", "MASKED", "NOTHING_REDACTED", "RULES", "Removal", "by_reason"]
 
 MASKED = "[masked]"
 """Stands for a value under a name that is masked."""
 
 FAILED = "[redaction failed]"
 """Stands for a value that a rule failed on."""
+
+
+RULES = ("drop", "content", "allow", "hash", "mask", "mask_ip", "failed")
+"""The reasons for a removal that are no detector's and no pattern's name."""
 
 
 class Removal(NamedTuple):
@@ -28,3 +35,12 @@ class Removal(NamedTuple):
 
     path: str
     reason: str
+
+
+NOTHING_REDACTED: Mapping[str, int] = MappingProxyType({})
+"""What most spans lose, by reason."""
+
+
+def by_reason(removed: Sequence[Removal]) -> Mapping[str, int]:
+    """How many values were removed, by reason."""
+    return Counter([one.reason for one in removed]) if removed else NOTHING_REDACTED
