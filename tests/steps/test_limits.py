@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
@@ -291,5 +292,9 @@ def test_a_cut_takes_time_in_proportion_to_what_is_kept(unit: str) -> None:
         return time.process_time() - started
 
     seconds(1000)
-    least = [min(seconds(length) for _ in range(3)) for length in (50_000, 200_000)]
-    assert least[1] < 10 * least[0] + 0.05
+    least = [math.inf, math.inf]
+    for _ in range(30):  # other programs share the machine: the least of many rounds is what the cut takes
+        least = [min(least[0], seconds(50_000)), min(least[1], seconds(200_000))]
+        if least[1] < 10 * least[0]:
+            return
+    pytest.fail(f"{least[1] / least[0]:.0f} times as long for four times as much")
