@@ -203,6 +203,34 @@ def test_http_where_the_server_wants_tls(protocol: Protocol, tmp_path: Path) -> 
     assert "write https://" in found.next
 
 
+@both
+def test_the_other_protocol_behind_tls(protocol: Protocol, tmp_path: Path) -> None:
+    """GRPC's core closes a connection without HTTP/2 in silence, as it does without a client certificate."""
+    tls = make_tls(tmp_path)
+    other = BOTH[1 - BOTH.index(protocol)]
+    with OtlpServer(other, tls=tls) as server:
+        found = diagnosed(backend(server.endpoint, protocol, ca_file=tls.ca_file))
+    assert found.verdict == "wrong-protocol"
+    assert f'protocol = "{other}"' in found.next
+
+
+@both
+def test_a_server_that_refuses_the_protocol_in_the_handshake(protocol: Protocol, tmp_path: Path) -> None:
+    """By TLS's own word for it, no_application_protocol."""
+    tls = make_tls(tmp_path)
+
+    # OpenSSL sends that alert only for a callback, which Python doesn't have; so it is written by hand.
+    def refuse(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        got += connection.recv(65536)
+        connection.sendall(b"\x15\x03\x03\x00\x02\x02\x78")  # alert, TLS 1.2, 2 bytes: fatal, 120
+
+    with Hostile(refuse) as server:
+        url = server.url.replace("http:", "https:")
+        found = diagnosed(backend(url, protocol, ca_file=tls.ca_file))
+    assert found.verdict == "wrong-protocol"
+    assert f'protocol = "{BOTH[1 - BOTH.index(protocol)]}"' in found.next
+
+
 def test_a_handshake_without_an_answer_ends_by_itself() -> None:
     with Hostile(hang_on_answer) as server:
         found = diagnosed(backend(server.url.replace("http:", "https:")), seconds=2)

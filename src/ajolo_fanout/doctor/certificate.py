@@ -13,7 +13,7 @@ from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.tls import make_context
 from ajolo_fanout.doctor.findings import Check, Trouble
 
-__all__ = ["shake_hands"]
+__all__ = ["shake_hands", "tls_reason"]
 
 _SOON = 14
 """Days before its end at which a certificate is worth a word."""
@@ -49,13 +49,7 @@ def shake_hands(open_socket: Open, host: str, tls: TlsSettings, protocol: str) -
     Raises:
         Trouble: when no connection comes about that the sender would use.
     """
-    try:
-        context = make_context(tls)
-    except OSError as error:
-        advice = "check the files of `tls`: PEM, readable by this user"
-        raise Trouble("tls-failed", f"`tls` can't be used: {error.strerror or error}", advice) from None
-    # A server of gRPC may refuse whoever doesn't offer HTTP/2.
-    context.set_alpn_protocols(["h2"] if protocol == "grpc" else ["http/1.1"])
+    context = _context(tls, protocol)
     try:
         with open_socket() as raw, context.wrap_socket(raw, server_hostname=host) as secured:
             version = secured.version() or "TLS"
@@ -64,7 +58,9 @@ def shake_hands(open_socket: Open, host: str, tls: TlsSettings, protocol: str) -
     except ssl.SSLCertVerificationError as error:
         raise _unverified(error, _look_closely(open_socket, host), host, tls) from None
     except (ssl.SSLError, OSError) as error:
-        raise _failed(error, tls) from None
+        raise _failed(error, tls, protocol) from None
+    if left_alone and protocol != "grpc" and _stays(open_socket, _context(tls, "grpc"), host):
+        raise Trouble("wrong-protocol", "the server speaks HTTP/2 alone, as gRPC does", _TAKE_GRPC)
     if left_alone:
         raise _without_certificate(tls, "the server closes the connection right after the TLS handshake")
     if tls.insecure_skip_verify:
@@ -75,6 +71,30 @@ def shake_hands(open_socket: Open, host: str, tls: TlsSettings, protocol: str) -
     if _ends_soon(certificate):
         return Check("tls", "warning", said, "have the certificate renewed before it ends")
     return Check("tls", "ok", said)
+
+
+_TAKE_GRPC = 'write protocol = "grpc", or the port of its OTLP over HTTP'
+_TAKE_HTTP = 'write protocol = "http/protobuf", or the port of its gRPC'
+
+
+def _context(tls: TlsSettings, protocol: str) -> ssl.SSLContext:
+    """The sender's own context; offers what its protocol speaks, for a server of gRPC refuses anything else."""
+    try:
+        context = make_context(tls)
+    except OSError as error:
+        advice = "check the files of `tls`: PEM, readable by this user"
+        raise Trouble("tls-failed", f"`tls` can't be used: {error.strerror or error}", advice) from None
+    context.set_alpn_protocols(["h2"] if protocol == "grpc" else ["http/1.1"])
+    return context
+
+
+def _stays(open_socket: Open, context: ssl.SSLContext, host: str) -> bool:
+    """Whether a server keeps the connection that is made with this context."""
+    try:
+        with open_socket() as raw, context.wrap_socket(raw, server_hostname=host) as secured:
+            return not _hears_an_end(secured)
+    except (OSError, Trouble):
+        return False
 
 
 def _hears_an_end(secured: ssl.SSLSocket) -> bool:
@@ -123,10 +143,14 @@ def _unverified(
     return Trouble("certificate-untrusted", said, advice)
 
 
-def _failed(error: OSError, tls: TlsSettings) -> Trouble:
-    reason = str(getattr(error, "reason", None) or "")
+def _failed(error: OSError, tls: TlsSettings, protocol: str) -> Trouble:
+    reason = tls_reason(error)
     if any(one in reason for one in _PLAIN):
         return Trouble("wrong-scheme", "the server speaks without TLS", "write http:// in `endpoint`")
+    if "NO_APPLICATION_PROTOCOL" in reason:
+        grpc = protocol == "grpc"
+        said = f"the server doesn't speak {'HTTP/2, as gRPC does' if grpc else 'HTTP/1.1'}"
+        return Trouble("wrong-protocol", said, _TAKE_HTTP if grpc else _TAKE_GRPC)
     if any(one in reason for one in _WANTS_CERTIFICATE) or (
         tls.cert_file is None and "HANDSHAKE_FAILURE" in reason
     ):
@@ -149,6 +173,11 @@ def _without_certificate(tls: TlsSettings, what: str) -> Trouble:
         said = f"{what}: it doesn't take this client certificate"
         advice = "check `tls.cert_file`: its authority has to be one that the server trusts"
     return Trouble("client-certificate", said, advice)
+
+
+def tls_reason(error: OSError) -> str:
+    """OpenSSL's name of what went wrong, such as `TLSV1_ALERT_UNKNOWN_CA`; Python has it for most, words for all."""
+    return str(getattr(error, "reason", None) or error).upper().replace(" ", "_")
 
 
 def _said(error: OSError) -> str:

@@ -6,6 +6,8 @@ import ssl
 from collections.abc import Callable
 from socket import socket as Socket  # noqa: N812 - for annotations
 
+from ajolo_fanout.doctor.certificate import tls_reason
+
 __all__ = ["speaks_http2", "speaks_tls"]
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -30,7 +32,7 @@ def speaks_tls(open_socket: Open, host: str) -> bool:
         with open_socket() as raw, context.wrap_socket(raw, server_hostname=host):
             return True
     except ssl.SSLError as error:
-        return "ALERT" in str(error.reason)  # it wants something else of us, in TLS
+        return "ALERT" in tls_reason(error)  # it wants something else of us, in TLS
 
 
 def speaks_http2(open_socket: Open) -> bool:

@@ -21,8 +21,8 @@ _TRANSPORT = {
     "reset": "cut-off",
     "connection": "cut-off",
 }
-_HTTP_AT_GRPC = ("http1", "http/1", "http2: unexpected", "failed parsing http/2", "trailing", "content-type")
-"""What gRPC says of a server that speaks HTTP/1: read off grpcio 1.7x, grpc-go and nginx behind it."""
+_HTTP_AT_GRPC = ("http1", "http/1", "failed parsing http/2", "missing selected alpn")
+"""What grpcio says, with UNAVAILABLE, of a server that speaks HTTP/1."""
 
 _OURSELVES = ", or run `ajolo-fanout doctor`"
 """What a profile's hint may say, and need not be said here."""
@@ -94,7 +94,7 @@ def _reason(backend: BackendPlan, outcome: Outcome) -> tuple[str, str]:
     """The verdict that an outcome leads to, and what to do where the profile doesn't say."""
     status, message = outcome.status, outcome.message.lower()
     grpc = backend.target.protocol == "grpc"
-    if grpc and any(one in message for one in _HTTP_AT_GRPC):
+    if grpc and status == "UNAVAILABLE" and any(one in message for one in _HTTP_AT_GRPC):
         return (
             "wrong-protocol",
             'the server speaks HTTP here: write protocol = "http/protobuf", or its gRPC port',
