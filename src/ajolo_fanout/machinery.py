@@ -18,7 +18,7 @@ from ajolo_fanout import process, sdk_internals, surroundings
 from ajolo_fanout.accounts import Accounts
 from ajolo_fanout.delivery.outlet import Outlet, flush_all, shutdown_all
 from ajolo_fanout.health.ledger import Ledger
-from ajolo_fanout.health.notices import CutSpans, Reach
+from ajolo_fanout.health.notices import CutSpans, Reach, Watch
 from ajolo_fanout.isolation import Isolation
 from ajolo_fanout.others import Others
 from ajolo_fanout.pipeline.inbox import Inbox
@@ -90,7 +90,7 @@ class Machinery:
             starts=self._starts,
             bounds=plan.sampling,
             weighs=isinstance(provider.sampler, PlanSampler),
-            look=CutSpans(ours=ours),
+            look=Watch(CutSpans(ours=ours), self._look_around),
         )
         self._starts.hear(self._router.whole.listeners)
         self.standby = process.Standby("ajolo-fanout-standby")
@@ -105,6 +105,7 @@ class Machinery:
             self._open_spans,
             self._never_recorded,
         )
+        self._others: Others | None = None
         self._router.start()
         self._before: process.Pending | None = None
         if before is None:
@@ -231,7 +232,8 @@ class Machinery:
         self.standby.after_fork()
         self.waiters.after_fork()
         self._open_spans.reset()
-        self._others.after_fork()
+        if self._others is not None:
+            self._others.after_fork()
         for reach in self._reaches.values():
             reach.reset()
 
@@ -259,11 +261,15 @@ class Machinery:
 
     def notice(self) -> None:
         """Say what nobody would notice otherwise, once each."""
-        self._others.look()
+        if self._others is not None:
+            self._others.look()
         gone = self._open_spans.newly_gone()
         if gone:
             message = f"{gone} spans were let go without an end: what is below them has no parent anywhere"
             self._isolation.teller.say("spans", "gone", message, n=gone)
+
+    def _look_around(self) -> None:
+        self._isolation.run("looking for what should be known", self.notice)
 
     def _never_recorded(self) -> int:
         """What the provider's sampler never recorded since it was made; 0 where the sampler isn't ours."""

@@ -118,7 +118,7 @@ def test_the_span_says_what_was_cut() -> None:
     )
     draft = Draft(span)
     apply_limits(draft, LimitsSettings(attribute_count_limit=2))
-    assert noted(draft) == ("attributes: 1 of 3 cut",)
+    assert noted(draft) == ("attributes: 1 of 3 cut: m",)
     assert without_notes(draft.attributes) == {"short": "x"}, "the note took the place of one more"
     assert draft.dropped_attributes == 2
 

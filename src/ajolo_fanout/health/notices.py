@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 
 import attrs
 from opentelemetry.sdk.trace import ReadableSpan
 
 from ajolo_fanout.values import Origin
 
-__all__ = ["FIRST", "CutSpans", "Reach"]
+__all__ = ["FIRST", "CutSpans", "LimitedSpans", "Reach", "Watch"]
 
 _log = logging.getLogger("ajolo_fanout.health")
 
@@ -76,6 +78,58 @@ class Reach:
     def _end(self) -> None:
         self.over = True
         self._why.clear()
+
+
+@attrs.define(eq=False)
+class LimitedSpans:
+    """Says of the first span that a backend's own `limits` cut what went.
+
+    Attributes:
+        backends: Those that share the limits.
+        over: Whether it was said.
+    """
+
+    backends: list[str] = attrs.field(factory=list)
+    over: bool = False
+
+    def __call__(self, lines: Iterable[str]) -> None:
+        """A span was cut; `lines` are what it notes of that, names and lengths, never a value."""
+        self.over = True
+        _log.warning(
+            "%s: a span met the `limits` of this backend and lost a part: %s. This is said once; each span "
+            "notes it as ajolo_fanout.limited",
+            ", ".join(self.backends),
+            "; ".join(lines),
+        )
+
+
+_PAUSE = 10.0
+"""Seconds between two looks around, while spans end."""
+
+
+class Watch:
+    """Looks at spans that end until one was cut, and around now and then. It belongs to the router's thread."""
+
+    def __init__(self, cut: CutSpans, around: Callable[[], object]) -> None:
+        """Nothing seen yet.
+
+        Args:
+            cut: Looks at a span.
+            around: Looks at what else should be known; never raises.
+        """
+        self._cut: CutSpans | None = cut
+        self._around = around
+        self._next = 0.0
+
+    def __call__(self, span: ReadableSpan) -> bool:
+        """Look at `span`; False, for the next one is to be looked at as well."""
+        if self._cut is not None and self._cut(span):
+            self._cut = None
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _PAUSE
+            self._around()
+        return False
 
 
 class CutSpans:

@@ -151,6 +151,8 @@ def arrange(lanes: Sequence[Lane], encoder: Encoder, whole: Whole, *, weighs: bo
             group_of[steps.shape] = Group(_press(lane, encoder))
             arranged.groups.append(group_of[steps.shape])
         group = group_of[steps.shape]
+        if group.press.limited is not None:
+            group.press.limited.backends.append(lane.name)
         if steps.needs_whole_traces:
             work = Work(lane, None, whole.kind_of(steps, lane.name))
             group.whole.append(work)

@@ -8,12 +8,14 @@ from typing import Any
 import attrs
 from opentelemetry.sdk.trace import ReadableSpan
 
+from ajolo_fanout.health.notices import LimitedSpans
 from ajolo_fanout.otlp.encode import Tally, encode_span
 from ajolo_fanout.otlp.envelopes import Envelopes
 from ajolo_fanout.otlp.extra import extend
 from ajolo_fanout.otlp.rendition import Rendition, sampled_context
 from ajolo_fanout.steps.additions import Addition, added
 from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
+from ajolo_fanout.steps.notes import LIMITED
 from ajolo_fanout.steps.redaction import NOTHING_REDACTED
 from ajolo_fanout.steps.shape import Shape, shaper
 
@@ -94,11 +96,13 @@ class Press:
 
     Attributes:
         encoder: Encodes them.
+        limited: Says of the first span that was cut; None where the shape has no limits.
     """
 
     def __init__(self, shape: Shape, encoder: Encoder) -> None:
         self._shaper = shaper(shape)
         self.encoder = encoder
+        self.limited = None if shape.limits.none else LimitedSpans()
 
     def make(self, span: ReadableSpan, *, usage_below: Usage = NO_USAGE) -> Made:
         """Give `span` the shape and encode it, or share the bytes where its content stays as it is.
@@ -114,6 +118,8 @@ class Press:
             return Made(Rendition(context, content, envelope), NOTHING_REDACTED, repaired, None)
         shaped = self._shaper(span, usage_below=usage_below)
         draft = shaped.draft
+        if self.limited is not None and not self.limited.over and LIMITED in draft.attributes:
+            self.limited(draft.attributes.raw()[LIMITED])
         content, repaired = encoder.encode(draft) if draft.changed else encoder.plain(span)
         envelope = encoder.envelope(draft.sdk_resource(), draft.instrumentation_scope)
         return Made(Rendition(context, content, envelope), shaped.redacted_by, repaired, draft)

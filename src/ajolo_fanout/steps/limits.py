@@ -140,20 +140,22 @@ def _limit(
 ) -> None:
     attributes = part.attributes
     if count is not None and len(attributes) > count:
-        lines.append(f"{path}: {len(attributes) - count} of {len(attributes)} cut")
-        part.dropped_attributes += _cut_count(attributes, count)
+        before = len(attributes)
+        gone = _cut_count(attributes, count)
+        lines.append(f"{path}: {before - count} of {before} cut: {', '.join(gone)}")
+        part.dropped_attributes += len(gone)
     if values is not None:
         _cut_values(attributes, values, path, lines)
 
 
-def _cut_count(attributes: Attributes, limit: int) -> int:
-    """Cut the newest attributes, notes last; how many of the span's own went."""
+def _cut_count(attributes: Attributes, limit: int) -> list[str]:
+    """Cut the newest attributes, notes last; the names of the span's own that went."""
     names = list(attributes.raw())
     ranked = [name for name in names if name in NOTES] + [name for name in names if name not in NOTES]
     gone = ranked[limit:]
     for name in gone:
         del attributes[name]
-    return sum(name not in NOTES for name in gone)
+    return [name for name in gone if name not in NOTES]
 
 
 def _cut_values(attributes: Attributes, values: _Values, path: str, lines: list[str]) -> None:
@@ -220,7 +222,7 @@ def _note(draft: Draft, lines: list[str], count: int | None, values: _Values | N
     if count is not None and LIMITED not in attributes and len(attributes) >= count:
         if count < 2:
             return  # the span's only attribute is worth more; its dropped counts tell
-        draft.dropped_attributes += _cut_count(attributes, count - 1)
+        draft.dropped_attributes += len(_cut_count(attributes, count - 1))
     write_note(attributes, LIMITED, lines)
     if values is not None:
         attributes[LIMITED] = _cut(attributes.raw()[LIMITED], values, "", [], Nesting(), 0)

@@ -1,0 +1,210 @@
+"""What nobody would notice otherwise is said: once, while the program runs, without anybody asking."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
+
+from ajolo_fanout import Fanout
+from ajolo_fanout.config.document import load
+from ajolo_fanout.health import notices
+from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.testing import OtlpServer, wait_for
+
+FILE = """schema = 1
+[service]
+name = "program"
+
+[backends.tempo]
+type = "otlp"
+endpoint = "ENDPOINT"
+batch.schedule_delay = "20ms"
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[OtlpServer]:
+    with OtlpServer() as running:
+        yield running
+
+
+@pytest.fixture
+def make(tmp_path: Path, server: OtlpServer) -> Iterator[Callable[..., Fanout]]:
+    made: list[Fanout] = []
+
+    def build(more: str = "", top: str = "") -> Fanout:
+        file = tmp_path / "tracing.toml"
+        file.write_text(FILE.replace("ENDPOINT", server.endpoint) + more + top)
+        made.append(Fanout(resolve(load(file, "tracing.toml"), {})))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.shutdown(0)
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[str]]:
+    caplog.set_level(logging.INFO, "ajolo_fanout")
+    return lambda part: [
+        record.getMessage() for record in list(caplog.records) if part in record.getMessage()
+    ]
+
+
+def spans(fanout: Fanout, count: int = 1, **attributes: Any) -> None:
+    tracer = fanout.provider.get_tracer("test")
+    for number in range(count):
+        tracer.start_span(f"span {number}", attributes=attributes).end()
+
+
+def test_a_backend_that_gets_none_of_its_first_thousand_spans_is_named_with_the_rule(
+    make: Any, said: Any
+) -> None:
+    fanout = make(more='select.include = [{ name = "nothing is called so" }]\n')
+    spans(fanout, 999)
+    fanout.flush(20)
+    assert said("got none") == []
+    spans(fanout, 500)
+    fanout.flush(20)
+    [line] = said("got none")
+    assert line.startswith(
+        "tempo: got none of its first 1000 spans; 1000 of them are not selected by the rule"
+    )
+    assert "tracing.toml:9" in line
+
+
+def test_a_backend_that_got_one_is_left_alone(make: Any, said: Any) -> None:
+    fanout = make(more='select.include = [{ name = "span 7" }]\n')
+    spans(fanout, 1500)
+    fanout.flush(20)
+    assert said("got none") == []
+
+
+def test_the_rule_that_took_most_is_the_one_that_is_named(make: Any, said: Any) -> None:
+    both = 'select.include = [{ name = "nothing" }]\nselect.exclude = [{ name = "span ???" }]\n'
+    fanout = make(more=both)
+    spans(fanout, 1000)
+    fanout.flush(20)
+    [line] = said("got none")
+    assert "900 of them are not selected by the rule at tracing.toml:10" in line
+
+
+def test_a_span_that_met_the_provider_s_limits_is_said_once(make: Any, said: Any) -> None:
+    fanout = make(top="[limits]\nattribute_count_limit = 2\n")
+    for _ in range(3):
+        spans(fanout, 2, a=1, b=2, c=3)
+    fanout.flush(20)
+    [line] = said("met the limits of its provider")
+    assert "1 attributes" in line
+    assert "attribute_count_limit" in line
+
+
+def test_a_span_that_met_a_backend_s_limits_is_said_once_with_what_it_lost(make: Any, said: Any) -> None:
+    fanout = make(more="limits.attribute_count_limit = 3\nlimits.attribute_value_length_limit = 100\n")
+    spans(fanout, 2)
+    spans(fanout, 2, first=1, second="s" * 200, third=3, fourth="not shown", fifth=5)
+    spans(fanout, 2, first="f" * 300)
+    fanout.flush(20)
+    [line] = said("met the `limits` of this backend")
+    assert line.startswith("tempo: ")
+    assert "fourth, fifth" in line
+    assert "attributes.second: 100 of 200 characters kept" in line
+    assert "not shown" not in line
+    assert "sss" not in line
+
+
+@pytest.mark.parametrize("kept", ["drop", "send"])
+def test_spans_that_never_end_are_counted(kept: str, make: Any, said: Any) -> None:
+    """What is below them has a parent that never arrives. Where they are known, it is said at once."""
+    fanout = make(top=f'[shutdown]\nopen_spans = "{kept}"\n')
+    tracer = fanout.provider.get_tracer("test")
+    with trace.use_span(tracer.start_span("forgotten")):
+        spans(fanout, 2)
+    gc.collect()
+    if kept == "send":
+        fanout.flush(20)
+        [line] = said("1 spans were let go without an end")
+    report = fanout.shutdown(20)
+    assert report.open_spans == 1
+    [line] = said("1 spans never ended")
+    assert "no parent" in line
+
+
+# Others on the provider.
+
+
+class Idle(SpanProcessor):
+    """Somebody's own."""
+
+
+def exporting_to(endpoint: str) -> BatchSpanProcessor:
+    return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
+
+
+def attached(tmp_path: Path, server: OtlpServer, provider: TracerProvider) -> Fanout:
+    file = tmp_path / "tracing.toml"
+    file.write_text(FILE.replace("ENDPOINT", server.endpoint))
+    return Fanout(resolve(load(file), {}), provider=provider)
+
+
+def test_a_processor_that_is_added_later_is_named_while_the_program_runs(
+    make: Any, said: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to flush or ask for that."""
+    monkeypatch.setattr(notices, "_PAUSE", 0.1)
+    fanout = make()
+    spans(fanout)
+    fanout.provider.add_span_processor(Idle())
+
+    def named() -> bool:
+        spans(fanout)
+        return bool(said("another span processor was added"))
+
+    wait_for(named, 20, "the line")
+    fanout.flush(20)
+    fanout.health()
+    [line] = said("another span processor was added")
+    assert "Idle" in line
+
+
+@pytest.mark.parametrize("when", ["before", "later"])
+def test_one_that_sends_to_a_backend_s_host_is_warned_of_with_the_switch(
+    when: str, said: Any, tmp_path: Path, server: OtlpServer
+) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    twice = exporting_to(server.endpoint + "/v1/traces")
+    if when == "before":
+        provider.add_span_processor(twice)
+    fanout = attached(tmp_path, server, provider)
+    if when == "later":
+        provider.add_span_processor(twice)
+        fanout.health()
+    [line] = said("arrives there twice")
+    assert "the host of the backend tempo" in line
+    assert "OTEL_TRACES_EXPORTER=none" in line
+    fanout.health()
+    assert len(said("arrives there twice")) == 1
+    fanout.shutdown(5)
+    provider.shutdown()
+
+
+def test_one_that_sends_elsewhere_is_only_named(said: Any, tmp_path: Path, server: OtlpServer) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    fanout = attached(tmp_path, server, provider)
+    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+    elsewhere = exporting_to("http://127.0.0.1:9/v1/traces")
+    provider.add_span_processor(elsewhere)
+    fanout.health()
+    assert said("arrives there twice") == []
+    assert len(said("another span processor was added")) == 2
+    fanout.shutdown(5)
+    elsewhere.shutdown()
