@@ -121,3 +121,10 @@ class WantsMore:
 
 
 number = 5
+
+
+def odd_fails(draft: Draft) -> None:
+    """Raises for every other number."""
+    number = draft.attributes["number"]
+    if isinstance(number, int) and number % 2:
+        raise ValueError("SECRET")

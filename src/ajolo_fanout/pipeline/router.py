@@ -208,6 +208,7 @@ class Router:
                 if mark is not None:
                     ends = ends or mark.last
                     if mark.last:
+                        self._starts.end_all()
                         self._give_ruled(self._whole.everything())
                     mark.reached.set()
             self._give_ruled(self._whole.due())

@@ -107,6 +107,7 @@ class Starts:
         self._notes: dict[int, tuple[_Ref, Note]] = {}
         self._forget = _forgetter(self._notes)
         self._coming: dict[int, tuple[ReadableSpan, Note]] = {}
+        self._over = False
         self._failed = False
 
     def hear(self, listeners: tuple[Any, ...]) -> None:
@@ -165,8 +166,14 @@ class Starts:
         """Forget what is on its way to the router, for it won't come: in a forked child, and past the end."""
         self._coming.clear()
 
+    def end_all(self) -> None:
+        """Nothing comes to the router any more: what is still running is never going to be there."""
+        self._over = True
+
     def alive(self, span_id: int) -> tuple[Any, Note] | None:
-        """A span that is still running, or that has ended and is on its way; None where it is gone."""
+        """A span that is still running, or that has ended and is on its way; None where it never comes."""
+        if self._over:
+            return None
         coming = self._coming.get(span_id)
         if coming is not None:
             return coming
