@@ -7,6 +7,7 @@ a plain call take one path.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -62,7 +63,7 @@ class Fanout:
         self._overlays = provider is not None
         self._isolation = Isolation()
         self._works = self._build() if plan.backends else None
-        self._settling = False
+        self._settling = threading.Lock()
         if self._works is not None:
             process.watch_fork(self)
             observe(self)
@@ -226,7 +227,10 @@ class Fanout:
     def begin_finish(self) -> process.Pending:
         """Start what the end of the process asks for: our shutdown, then that of the provider we built."""
         deadline = self._deadline(None)
-        if self._works is not None and self._works.forsaken and self._works.waiting:
+        works = self._works
+        if works is not None and works.misplaced:
+            if not works.pending:
+                return self._nothing_left()  # whose threads needn't be there for that
             self._isolation.run("settling in", self._settle)
         return self._on_standby(lambda: self._finish(deadline))
 
@@ -235,7 +239,7 @@ class Fanout:
         self._isolation.teller.reset()
         if self._works is None:
             return
-        self._settling = False
+        self._settling = threading.Lock()
         self._works.after_fork()
         self._works.at_start(self._settle)
         fixed = self.plan.resource.get("service.instance.id")
@@ -243,27 +247,29 @@ class Fanout:
             sdk_internals.set_resource(self.provider, Resource({"service.instance.id": fixed}))
 
     def _settle(self) -> bool:
-        """Do what only the main thread can, once it traces; whether nothing is left to do.
+        """Be what the process needs now that it traces; whether nothing is left to do.
 
-        After a fork, a server may have put other signal handlers in place. Threads may have become greenlets,
-        when gevent came after us, or are greenlets of the parent, in a forked child; then all that has threads
-        is built anew. And in a child whose fork went unnoticed, everything starts over.
+        Threads may have become greenlets, when gevent came after us, or are greenlets of the parent, in a
+        forked child; then all that has threads is built anew. After a fork, a server may have put other signal
+        handlers in place. And in a child whose fork went unnoticed, everything starts over.
         """
         forks.notice()
         works = self._works
         if works is None or works.stopped:
             return True
-        if self._settling or not surroundings.in_main_thread():
-            return False
-        self._settling = True  # other greenlets may trace while threads are started
-        try:
+        in_main_thread = surroundings.in_main_thread()
+        if works.misplaced and (in_main_thread or not surroundings.threads_are_greenlets()):
+            if not self._settling.acquire(blocking=False):
+                return False  # others may trace while threads are started
+            try:
+                if works is self._works:
+                    self._works = self._build(works)
+                    self._works.at_start(self._settle)
+            finally:
+                self._settling.release()
+        if in_main_thread:
             process.settle(self)
-            if works.misplaced:
-                self._works = works = self._build(works)
-                works.at_start(self._settle)
-        finally:
-            self._settling = False
-        return surroundings.settled()
+        return in_main_thread and surroundings.settled()
 
     # -- how it is done ------------------------------------------------------------------------------------
 
@@ -273,9 +279,10 @@ class Fanout:
     def _on_standby(self, work: Callable[[], object]) -> process.Pending:
         if self._works is not None and not self._works.forsaken:
             return self._works.standby.call(work)
-        done = process.Pending(work)  # without a thread, there is nothing to wait for
-        done.run()
-        return done
+        return _done(work)  # without a thread, there is nothing to wait for
+
+    def _nothing_left(self) -> process.Pending:
+        return _done(self.provider.shutdown if self._owns_provider else _nothing)
 
     def _stop(self, deadline: float) -> process.Pending:
         return self._on_standby(lambda: None if self._works is None else self._works.stop(deadline))
@@ -293,6 +300,17 @@ class Fanout:
             return Report() if self._works is None else self._works.accounts.report()
         except Exception as error:  # the promise that nothing is raised into the program
             return Report(error=self._isolation.failed("reporting", error))
+
+
+def _nothing() -> None:
+    """What is left to do where nothing is left to do."""
+
+
+def _done(work: Callable[[], object]) -> process.Pending:
+    """A call that was made."""
+    done = process.Pending(work)
+    done.run()
+    return done
 
 
 @attrs.frozen

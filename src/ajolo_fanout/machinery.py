@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+import attrs
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -32,7 +33,21 @@ from ajolo_fanout.waiting import Waiters
 
 __all__ = ["Machinery"]
 
+_LONG = 24 * 3600.0
+"""Seconds: longer than anything waits to be sent again."""
+
+_GRACE = 0.2
+"""Seconds for a thread that was cut off to say that it is done."""
+
 _log = logging.getLogger("ajolo_fanout.fanout")
+
+
+@attrs.frozen
+class _Before:
+    """What was at work here before, and its end."""
+
+    machinery: Machinery
+    done: process.Pending
 
 
 class Machinery:
@@ -45,8 +60,8 @@ class Machinery:
         waiters: The threads that wait for event loops.
         stopped: Whether it takes no more spans.
         greenlets: Whether its threads and locks are gevent's.
-        forsaken: Whether it is a copy, in a forked child, whose threads are greenlets of the parent: it does
-            nothing, and what ends waits in its inbox for the one that takes its place.
+        forsaken: Whether it is, in a forked child, what the parent had, and without threads: it does nothing,
+            and what ends waits in its inbox for the one that takes its place.
     """
 
     def __init__(
@@ -74,6 +89,7 @@ class Machinery:
         self._provider = provider
         self._isolation = isolation
         self._sends_open_spans = plan.shutdown.open_spans == "send"
+        surroundings.prepare()
         self.stopped = self.forsaken = False
         self.greenlets = surroundings.threads_are_greenlets()
         ledgers = {one.name: Ledger(one.name) for one in backends}
@@ -107,14 +123,14 @@ class Machinery:
         )
         self._others: Others | None = None
         self._router.start()
-        self._before: process.Pending | None = None
+        self._before: _Before | None = None
         if before is None:
             self._processor = WatchingSpanProcessor(self._inbox, handle, self._starts, self._open_spans)
             provider.add_span_processor(self._processor)
         else:
             self._processor = before._processor  # noqa: SLF001 - another of the same kind
             self._processor.turn_to(self._inbox, self._starts)
-            self._before = before.hand_over(self, time.monotonic() + float(plan.shutdown.timeout))
+            self._before = before.hand_over(self)
         urls = {one.name: one.target.url for one in backends if one.target.kind == "otlp"}
         self._others = Others(provider, self._processor, urls)
 
@@ -143,7 +159,7 @@ class Machinery:
         run("draining the inbox", self._router.drain, deadline)
         run("flushing the backends", flush_all, self._outlets.values(), deadline)
         run("looking for what should be known", self.notice)
-        if self._before is not None and self._before.wait(deadline):
+        if self._before is not None and self._before.done.wait(deadline):
             self._before = None
 
     def ask_for_flush(self, deadline: float, done: Callable[[], None]) -> None:
@@ -170,8 +186,9 @@ class Machinery:
         run("counting spans that are open", self._end_open_spans)
         self._stop_parts(deadline)
         run("looking for what should be known", self.notice)
-        if self._before is not None:
-            self._before.wait(deadline)
+        if self._before is not None and not self._before.done.wait(deadline):
+            run("cutting off what was there before", self._before.machinery.cut_off)
+            self._before.done.wait(deadline + _GRACE)
 
     def _stop_parts(self, deadline: float) -> None:
         run = self._isolation.run
@@ -181,8 +198,10 @@ class Machinery:
             self.waiters.stop()
             self.standby.stop()
 
-    def hand_over(self, other: Machinery, deadline: float) -> process.Pending | None:
+    def hand_over(self, other: Machinery) -> _Before | None:
         """Give up the place to `other`, which counts what was counted here once all of it has its fate.
+
+        Takes no more time than a start: what is here is sent by its own threads, for as long as that takes.
 
         Returns:
             What to wait for at the end; None where nothing is left to do.
@@ -195,10 +214,15 @@ class Machinery:
         def finish() -> None:
             self.stopped = True
             self._isolation.run("keeping no more traces", self._starts.stop)
-            self._stop_parts(deadline)
+            self._stop_parts(time.monotonic() + _LONG)
             other.accounts.absorb(self.accounts)
 
-        return self.standby.call(finish)
+        return _Before(self, self.standby.call(finish))
+
+    def cut_off(self) -> None:
+        """Send nothing any more, and count what is left as lost."""
+        for outlet in self._outlets.values():
+            outlet.wait_shutdown(0)
 
     def _end_open_spans(self) -> None:
         self.accounts.open_at_end = left = self._open_spans.count
@@ -222,8 +246,9 @@ class Machinery:
         self._before = None
         if self.stopped:
             return
-        if surroundings.threads_are_greenlets():
-            # Those of the parent were copied and go on, and the hub isn't ready to run others yet.
+        if surroundings.threads_are_greenlets() or not surroundings.settled():
+            # Greenlets of the parent were copied and go on, and their hub isn't ready to run others yet. Or
+            # threads are about to become greenlets, and those that are started now would not be.
             self._forsake()
             return
         for outlet in self._outlets.values():
@@ -238,6 +263,7 @@ class Machinery:
             reach.reset()
 
     def _forsake(self) -> None:
+        """In a forked child: do nothing, whatever runs on here, and leave it to another to start over."""
         self.forsaken = True
         for outlet in self._outlets.values():
             outlet.forsake()
@@ -251,9 +277,9 @@ class Machinery:
         return not self.stopped and (self.forsaken or not kind)
 
     @property
-    def waiting(self) -> int:
-        """How many spans wait in the inbox."""
-        return self._inbox.spans
+    def pending(self) -> int:
+        """How many spans have no fate yet, at all backends together."""
+        return sum(one.counts.pending for one in self.accounts.health().backends.values())
 
     def at_start(self, call: Callable[[], bool]) -> None:
         """Have `call` made at the next start of a span, and again until it says that it is done."""

@@ -92,7 +92,9 @@ class Standby:
     def _start(self) -> None:
         self._calls: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+        self._thread = threading.Thread(
+            target=surroundings.lasting(self._serve), name=self._name, daemon=True
+        )
         self._thread.start()
 
     def call(self, work: Callable[[], object]) -> Pending:

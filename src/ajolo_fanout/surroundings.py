@@ -5,6 +5,7 @@ Nothing here imports either: a program that runs in one has imported it.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import os
 import sys
@@ -16,6 +17,8 @@ from typing import Any, TypeVar
 __all__ = [
     "RealThreads",
     "in_main_thread",
+    "lasting",
+    "prepare",
     "settled",
     "spawn",
     "threads_are_greenlets",
@@ -23,6 +26,9 @@ __all__ = [
 ]
 
 _Answer = TypeVar("_Answer")
+
+_DAY = 86_400.0
+"""Seconds."""
 
 
 def threads_are_greenlets() -> bool:
@@ -49,6 +55,21 @@ def spawn(call: Callable[[], object]) -> None:
     sys.modules["gevent"].spawn(call)
 
 
+def lasting(work: Callable[[], object]) -> Callable[[], None]:
+    """`work` for a thread: when it is done, and gevent has come meanwhile, the thread sleeps rather than ends.
+
+    `threading` takes the thread that ends off its list by a number that gevent gives then, and fails on stderr.
+    """
+    before = threads_are_greenlets()
+
+    def run() -> None:
+        work()
+        while threads_are_greenlets() and not before:
+            import_module("gevent.monkey").get_original("time", "sleep")(_DAY)
+
+    return run
+
+
 def settled() -> bool:
     """Whether threads and process stay what they are, up to the next fork that Python notices.
 
@@ -59,6 +80,14 @@ def settled() -> bool:
     if server is not None and not server.worker_id():
         return False
     return threads_are_greenlets() or "gevent" not in sys.modules
+
+
+def prepare() -> None:
+    """Start the real threads of gevent's that resolve names: where the interpreter ends, none can be started."""
+    if threads_are_greenlets():
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            import_module("concurrent.futures.thread")  # which gevent's pool imports when it is too late
+            sys.modules["gevent"].get_hub().threadpool.spawn(int)
 
 
 class RealThreads:
@@ -76,16 +105,21 @@ class RealThreads:
         self._most = most
         self._pool: Any = None
         self._pid = 0
+        if threads_are_greenlets():
+            self._ready().spawn(int)  # where the interpreter ends, no thread can be started
 
     def call(self, call: Callable[..., _Answer], *arguments: object, **named: object) -> _Answer:
         """What `call` returns; raises what it raises."""
         if not threads_are_greenlets():
             return call(*arguments, **named)
+        within = contextvars.copy_context().run  # what we send is not traced there either
+        answer: _Answer = self._ready().apply(within, (call, *arguments), named)
+        return answer
+
+    def _ready(self) -> Any:
         if self._pid != os.getpid():  # not the parent's threads
             self._pool, self._pid = import_module("gevent.threadpool").ThreadPool(self._most), os.getpid()
-        within = contextvars.copy_context().run  # what we send is not traced there either
-        answer: _Answer = self._pool.apply(within, (call, *arguments), named)
-        return answer
+        return self._pool
 
 
 def uwsgi() -> Any:

@@ -1,10 +1,12 @@
-"""What the small programs share: words to the test, and a count that outlives the process."""
+"""What the small programs share: words to the test, marks in its folder, a count that outlives the process."""
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import os
 import struct
+import time
 from pathlib import Path
 
 
@@ -27,3 +29,25 @@ class Count:
 def folder() -> Path:
     """Where this program may leave marks for the test."""
     return Path(os.environ["PROGRAM_FOLDER"])
+
+
+def mark(what: str) -> None:
+    """Let the test know that this process has come so far."""
+    (folder() / f"{what}-{os.getpid()}").touch()
+
+
+_LIMIT = 60.0
+
+
+def hold(what: str = "go-on") -> None:
+    """Wait until the test lets go, in steps as short as a server's."""
+    deadline = time.monotonic() + _LIMIT
+    while not (folder() / what).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+async def ahold(what: str = "go-on") -> None:
+    """The same in an event loop."""
+    deadline = time.monotonic() + _LIMIT
+    while not (folder() / what).exists() and time.monotonic() < deadline:  # noqa: ASYNC110 - it's the test's
+        await asyncio.sleep(0.02)

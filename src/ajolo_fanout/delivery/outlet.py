@@ -18,6 +18,7 @@ import attrs
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from ajolo_fanout import surroundings
 from ajolo_fanout.delivery.account import GateAccount
 from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.dispatch import Dispatch
@@ -102,7 +103,7 @@ class Outlet:
             max_export_batch_size=batch.max_export_batch_size,
             export_timeout_millis=float(batch.export_timeout) * 1000,
         )
-        self._sent_by = math.inf
+        self._greenlets = surroundings.threads_are_greenlets()
         self._stopper = Stopper(f"ajolo_fanout-stopper-{backend.name}")
         self._closing = False
         self._sent_by = math.inf
@@ -255,7 +256,9 @@ class Outlet:
         if self._redelivery is not None:
             self._redelivery.drain_spool(deadline)
             self._redelivery.spill()
-        self.processor.shutdown()  # type: ignore[no-untyped-call]
+        if self._greenlets is surroundings.threads_are_greenlets():
+            self.processor.shutdown()  # type: ignore[no-untyped-call]
+        # Else its thread sleeps on: `threading` can't let it end any more, and says so on stderr.
         return drained
 
     def _cut_off(self) -> bool:

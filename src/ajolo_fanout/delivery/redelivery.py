@@ -19,6 +19,7 @@ from functools import partial
 
 import attrs
 
+from ajolo_fanout import surroundings
 from ajolo_fanout.config.retry import RetrySettings
 from ajolo_fanout.delivery.account import GateAccount, SpoolAccount
 from ajolo_fanout.delivery.backoff import Backoff
@@ -102,7 +103,8 @@ class Redelivery:
             self._spooling.reset()
         name = f"ajolo_fanout-redelivery-{self._books.backend}"
         # In a context of its own: nothing that we send is traced.
-        threading.Thread(target=suppressed().run, args=(self._work,), name=name, daemon=True).start()
+        work = surroundings.lasting(partial(suppressed().run, self._work))
+        threading.Thread(target=work, name=name, daemon=True).start()
 
     @property
     def down(self) -> bool:

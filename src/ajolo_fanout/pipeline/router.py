@@ -16,6 +16,7 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import TraceFlags
 
+from ajolo_fanout import surroundings
 from ajolo_fanout.config.sampling import BufferSettings
 from ajolo_fanout.health.say import Teller, raised
 from ajolo_fanout.pipeline.buffer import Held
@@ -107,7 +108,8 @@ class Router:
     def start(self) -> None:
         """Start the thread; a second call does nothing."""
         if self._thread is None and not self._stopped:
-            self._thread = threading.Thread(target=self._run, name="ajolo-fanout-router", daemon=True)
+            work = surroundings.lasting(self._run)
+            self._thread = threading.Thread(target=work, name="ajolo-fanout-router", daemon=True)
             self._thread.start()
 
     def drain(self, deadline: float) -> bool:
