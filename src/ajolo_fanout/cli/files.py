@@ -10,14 +10,16 @@ from typing import NoReturn, TypeVar
 import attrs
 import click
 
-from ajolo_fanout.cli.diagnostics import diagnostics, summary
+from ajolo_fanout.cli.diagnostics import brief, diagnostics, summary
 from ajolo_fanout.cli.output import CONFIG, Mistake, Output
 from ajolo_fanout.config.document import Document, load
 from ajolo_fanout.config.find import VARIABLE, Off, find
 from ajolo_fanout.errors import ConfigError, Problem
 from ajolo_fanout.plan.excerpt import Excerpt, excerpt, excerpt_of_text
+from ajolo_fanout.plan.model import Plan
+from ajolo_fanout.plan.placeholders import resolve_with_placeholders
 
-__all__ = ["Opened", "fail", "file_argument", "open_file"]
+__all__ = ["Opened", "Planned", "fail", "file_argument", "open_file", "planned"]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -94,6 +96,35 @@ def fail(opened: Opened, problems: Sequence[Problem]) -> NoReturn:
     output.say()
     output.say(summary(opened.name, errors))
     raise click.exceptions.Exit(CONFIG)
+
+
+@attrs.frozen
+class Planned:
+    """A file and its plan.
+
+    Attributes:
+        document: The parsed file.
+        plan: What it means here, placeholders where something is unset.
+        placeholders: A warning for each of them.
+    """
+
+    document: Document
+    plan: Plan
+    placeholders: tuple[Problem, ...]
+
+
+def planned(opened: Opened) -> Planned:
+    """The plan of a file; on standard error a warning for each placeholder. Exit 78 where there is none."""
+    if opened.document is None:
+        fail(opened, opened.problems)
+    try:
+        made, placeholders = resolve_with_placeholders(opened.document, os.environ)
+    except ConfigError as error:
+        fail(opened, error.problems)
+    aside = Output.here(error=True)
+    for problem in placeholders:
+        aside.say(brief(problem, aside))
+    return Planned(opened.document, made, placeholders)
 
 
 def _text(path: Path) -> str:

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, _Lazy] = {
     "plan": _Lazy("ajolo_fanout.cli.plan", "What goes where, and why."),
     "spool": _Lazy("ajolo_fanout.cli.spool", "What waits on disk: list, replay, clear."),
     "schema": _Lazy("ajolo_fanout.cli.schema", "The file's JSON Schema, for editors."),
+    "test": _Lazy("ajolo_fanout.cli.test", "Run the [[tests]] of a file."),
 }
 """Every command; each module has a click command of the command's name."""
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import textwrap
 
 import click
 
-from ajolo_fanout.cli.diagnostics import brief
-from ajolo_fanout.cli.files import fail, file_argument, open_file
+from ajolo_fanout.cli.files import file_argument, open_file, planned
 from ajolo_fanout.cli.output import Output
-from ajolo_fanout.errors import ConfigError
-from ajolo_fanout.plan.placeholders import resolve_with_placeholders
 
 __all__ = ["plan", "wrapped"]
 
@@ -47,16 +43,7 @@ def plan(file: str | None, *, origins: bool, graphic: bool, as_json: bool) -> No
     """
     if origins + graphic + as_json > 1:
         raise click.UsageError("--origins, --graph and --json are three ways to print; take one.")
-    opened = open_file(file)
-    if opened.document is None:
-        fail(opened, opened.problems)
-    try:
-        made, placeholders = resolve_with_placeholders(opened.document, os.environ)
-    except ConfigError as error:
-        fail(opened, error.problems)
-    aside = Output.here(error=True)
-    for problem in placeholders:
-        aside.say(brief(problem, aside))
+    made = planned(open_file(file)).plan
     output = Output.here()
     if as_json:
         click.echo(json.dumps(made.to_dict(), indent=2))

@@ -17,6 +17,7 @@ from ajolo_fanout.config.scalars import read_integer
 from ajolo_fanout.config.service import ServiceSettings
 from ajolo_fanout.config.shutdown import ShutdownSettings
 from ajolo_fanout.config.spool import SpoolSettings
+from ajolo_fanout.config.tests import InFileTest
 from ajolo_fanout.values import option
 
 __all__ = ["KNOWN_SCHEMAS", "FileSettings", "Schema"]
@@ -25,7 +26,7 @@ KNOWN_SCHEMAS = (1,)
 """The versions of the file's grammar that this version of the package reads."""
 
 
-_UNREAD = frozenset({"defaults", "backends", "tests"})
+_NOT_SHOWN = frozenset({"defaults", "backends", "tests"})
 
 
 class Schema(int):
@@ -74,8 +75,9 @@ class FileSettings:
     backends: Mapping[str, Mapping[str, Any]] = option(
         "The places where traces go, each under a name of your choice.", factory=dict
     )
-    tests: tuple[Mapping[str, Any], ...] = option(
-        "Tests of this file. This version keeps them unread; a later version runs them.", default=()
+    tests: tuple[InFileTest, ...] = option(
+        "Tests of this file, run by `ajolo-fanout test` and by pytest; nothing of them matters to a program.",
+        default=(),
     )
     context: ContextSettings = option(
         "What every span gets at its start from where it starts.", factory=ContextSettings
@@ -90,6 +92,6 @@ class FileSettings:
     )
 
     def __repr__(self) -> str:
-        """Without what is kept unread: it may hold secrets."""
-        read = (field.name for field in attrs.fields(type(self)) if field.name not in _UNREAD)
+        """Without what is kept as it is written, and may hold secrets, and without the texts of tests."""
+        read = (field.name for field in attrs.fields(type(self)) if field.name not in _NOT_SHOWN)
         return f"FileSettings({', '.join(f'{name}={getattr(self, name)!r}' for name in read)})"

@@ -18,6 +18,7 @@ from ajolo_fanout.config.limits import ProviderLimits
 from ajolo_fanout.config.sampling import BufferSettings
 from ajolo_fanout.config.shutdown import ShutdownSettings
 from ajolo_fanout.config.spool import SpoolSettings
+from ajolo_fanout.config.tests import InFileTest
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.profiles.target import Target
 from ajolo_fanout.steps.pipeline import Shape, Steps
@@ -113,6 +114,7 @@ class Plan:
         context: What every span gets at its start.
         sampling: The flag for other services, and the bounds of the trace buffer.
         spool: The folder for batches that wait on disk; None where there is none.
+        tests: The file's tests, which no running program looks at.
         origins: Where each value outside the backends came from, by dotted key as one writes it:
             `shutdown.timeout`, `resource."team.name"`.
     """
@@ -130,6 +132,7 @@ class Plan:
     context: ContextSettings = attrs.field(factory=ContextSettings)
     sampling: BufferSettings = attrs.field(factory=BufferSettings)
     spool: SpoolSettings | None = None
+    tests: tuple[InFileTest, ...] = attrs.field(default=(), repr=False)
 
     @property
     def shares(self) -> Shares:

@@ -13,6 +13,7 @@ from ajolo_fanout.errors import ConfigError, Problem
 from ajolo_fanout.plan import checks, environment
 from ajolo_fanout.plan.backend import Base, Resolved, check_defaults, resolve_backend
 from ajolo_fanout.plan.model import Off, Plan
+from ajolo_fanout.plan.tests import check_tests
 from ajolo_fanout.plan.top import Top, resolve_top
 
 __all__ = ["resolve"]
@@ -42,12 +43,14 @@ def resolve(
     base = Base(document, environ.get, batch, allow_unset, top.spool, top.service)
     found, for_all = check_defaults(base)
     problems += found
-    resolved = [resolve_backend(base, name, table) for name, table in _tables(document, problems).items()]
+    tables = _tables(document, problems)
+    resolved = [resolve_backend(base, name, table) for name, table in tables.items()]
     resolved = [attrs.evolve(one, problems=(*one.problems, *for_all)) for one in resolved]
     plans = [one.plan for one in resolved if one.plan is not None]
     places = {plan.name: document.place(("backends", plan.name)) for plan in plans}
     problems += checks.duplicates(plans, places)
     problems += environment.ambient(environ)
+    problems += check_tests(document, top.tests, tables)
     everything = _unique([*problems, *(found for one in resolved for found in one.problems)])
     if any(one.severity == "error" for one in everything):
         if not tolerant or not top.usable or not _right(resolved):
@@ -110,6 +113,7 @@ def _plan(document: Document, top: Top, resolved: list[Resolved], warnings: list
         context=top.context,
         sampling=top.sampling,
         spool=top.spool,
+        tests=tuple(top.tests.values()),
     )
 
 

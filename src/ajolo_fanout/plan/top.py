@@ -18,6 +18,7 @@ from ajolo_fanout.config.sampling import BufferSettings
 from ajolo_fanout.config.shutdown import ShutdownSettings
 from ajolo_fanout.config.spool import SpoolSettings
 from ajolo_fanout.config.substitution import Unset
+from ajolo_fanout.config.tests import InFileTest
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan import environment
 from ajolo_fanout.plan.layers import Lookup, Merged, file_layer, merge
@@ -48,6 +49,7 @@ class Top:
         context: What every span gets at its start.
         sampling: The flag for other services, and the bounds of the trace buffer.
         spool: The folder for batches that wait on disk; None where there is none.
+        tests: The file's tests by their number, less those with mistakes.
         origins: Where each value came from, by dotted key.
         usable: False where the file can't be read at all, whatever its backends say.
     """
@@ -58,6 +60,7 @@ class Top:
     context: ContextSettings
     sampling: BufferSettings
     spool: SpoolSettings | None
+    tests: Mapping[int, InFileTest]
     origins: Mapping[str, Origin]
     usable: bool
 
@@ -104,6 +107,7 @@ def resolve_top(
         settings.context,
         settings.sampling,
         settings.spool,
+        _tests(document, settings),
         MappingProxyType(origins),
         usable,
     )
@@ -127,6 +131,18 @@ def _settings(
     settings = structure(FileSettings, right, problems=[], **arguments)
     assert settings is not None
     return settings, usable
+
+
+def _tests(document: Document, settings: FileSettings) -> Mapping[int, InFileTest]:
+    """The tests that are right: where the table as a whole isn't, each is read by itself."""
+    written = document.data.get("tests", ())
+    if settings.tests or not isinstance(written, list):
+        return MappingProxyType(dict(enumerate(settings.tests)))
+    read = {
+        number: structure(InFileTest, table, place=document.place, problems=[], folder=document.folder)
+        for number, table in enumerate(written)
+    }
+    return MappingProxyType({number: one for number, one in read.items() if one is not None})
 
 
 def _resource(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ajolo_fanout.config.backend import NOT_IN_DEFAULTS, BackendSettings
 from ajolo_fanout.config.model import FileSettings
+from ajolo_fanout.config.tests import ExpectedSpan, GivenEvent, GivenSpan, InFileTest
 from ajolo_fanout.plan.environment import BATCH_VARIABLES, LIMIT_VARIABLES
 from ajolo_fanout.profiles import catalog
 from ajolo_fanout.profiles.model import USELESS_KEYS
@@ -52,6 +53,7 @@ def _page() -> Iterator[str]:
     yield from _backends()
     yield from _processors()
     yield from _matches()
+    yield from _tests()
     yield from _environment()
     yield from _reserved()
 
@@ -158,6 +160,27 @@ def _matches() -> Iterator[str]:
     yield (KeepRule.__doc__ or "").strip()
     yield ""
     yield from table(rows(KeepRule))
+
+
+_TESTS = """\
+Tests of the file itself: spans in, and what each backend is to get of them. `ajolo-fanout test` runs them, pytest
+does where it is given the file ([how](../how-to/test-your-file.md)), and a program never looks at them.
+"""
+
+
+def _tests() -> Iterator[str]:
+    yield "## `[[tests]]`"
+    yield ""
+    yield _TESTS
+    yield from table(rows(InFileTest))
+    for title, cls in (
+        ("`spans`", GivenSpan),
+        ("`events` of a span", GivenEvent),
+        ("`expect.NAME`", ExpectedSpan),
+    ):
+        yield f"### {title}"
+        yield ""
+        yield from table(rows(cls))
 
 
 def _environment() -> Iterator[str]:

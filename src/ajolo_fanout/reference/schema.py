@@ -27,7 +27,7 @@ __all__ = ["schema"]
 _NAME = r"^[a-z][a-z0-9_-]{0,63}$"
 _VARIABLE = r"^\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}$"
 _NUMBER = r"[0-9]+(\.[0-9]+)? *"
-_UNTYPED = ("backends", "defaults", "tests")
+_UNTYPED = ("backends", "defaults")
 
 _DEFINITIONS: dict[str, Any] = {
     "variable": {"type": "string", "pattern": _VARIABLE},
@@ -100,7 +100,6 @@ def schema() -> str:
             "additionalProperties": False,
             "minProperties": 1,
         },
-        "tests": {"type": "array", "items": {"type": "object"}},
     }
     for field, option in field_options(FileSettings):
         if field.name in _UNTYPED:

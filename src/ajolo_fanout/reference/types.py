@@ -15,6 +15,7 @@ from ajolo_fanout.config.backend import Processor
 from ajolo_fanout.config.convert import fields_of
 from ajolo_fanout.config.model import Schema
 from ajolo_fanout.config.reserved import Reserved
+from ajolo_fanout.config.tests import GivenEvent, GivenSpan, InFileTest
 from ajolo_fanout.steps.condition import Condition
 from ajolo_fanout.steps.keep import KeepRule
 from ajolo_fanout.steps.match import Match, MatchOrPreset
@@ -38,6 +39,9 @@ _WORDS: Mapping[Any, str] = {
     Match: "match",
     MatchOrPreset: "match or preset",
     KeepRule: "rule",
+    InFileTest: "test",
+    GivenSpan: "span",
+    GivenEvent: "event",
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, Tracer, TracerProvider
@@ -27,6 +29,11 @@ def rerun(provider: TracerProvider | ProviderOf, spans: Iterable[ReadableSpan]) 
     """
     recorded = list(spans)
     ids = _GivenIds()
+    with _nameless_scopes():
+        _rerun(provider, recorded, ids)
+
+
+def _rerun(provider: TracerProvider | ProviderOf, recorded: list[ReadableSpan], ids: _GivenIds) -> None:
     home: ProviderOf = (lambda _: provider) if isinstance(provider, TracerProvider) else provider
     tracers = {id(span): _tracer(home(span), span) for span in recorded}
     before = {tracer: tracer.id_generator for tracer in tracers.values()}
@@ -34,9 +41,7 @@ def rerun(provider: TracerProvider | ProviderOf, spans: Iterable[ReadableSpan]) 
         tracer.id_generator = ids
     try:
         running: dict[object, Span] = {}
-        # Of two that started in the same nanosecond, the one that ended later is the parent.
-        numbered = enumerate(recorded)
-        for _, span in sorted(numbered, key=lambda pair: (pair[1].start_time or 0, -pair[0])):
+        for span in _in_order_of_starting(recorded):
             running[_key(span.context)] = _start(tracers[id(span)], ids, span, running)
     finally:
         for tracer, generator in before.items():
@@ -71,6 +76,22 @@ def replayed(provider: TracerProvider, spans: Iterable[ReadableSpan]) -> list[Re
     return keeper.ended
 
 
+def _in_order_of_starting(recorded: list[ReadableSpan]) -> list[ReadableSpan]:
+    """By their starts, but no child before its parent, whatever the clocks said."""
+    # Of two that started in the same nanosecond, the one that ended later is the parent.
+    numbered = sorted(enumerate(recorded), key=lambda pair: (pair[1].start_time or 0, -pair[0]))
+    waiting = {_key(span.context): span for _, span in numbered}
+    ordered: list[ReadableSpan] = []
+    for _, span in numbered:
+        line = []
+        at: ReadableSpan | None = waiting.pop(_key(span.context), None)
+        while at is not None:
+            line.append(at)
+            at = None if at.parent is None else waiting.pop(_key(at.parent), None)
+        ordered += reversed(line)
+    return ordered
+
+
 class _Keeper(SpanProcessor):
     """Keeps what ended, in that order."""
 
@@ -79,6 +100,21 @@ class _Keeper(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         self.ended.append(span)
+
+
+@contextmanager
+def _nameless_scopes() -> Iterator[None]:
+    """A recording may hold spans of a scope without a name, and the SDK complains of each such tracer."""
+    log = logging.getLogger("opentelemetry.sdk.trace")
+
+    def others(record: logging.LogRecord) -> bool:
+        return "missing module name" not in str(record.msg)
+
+    log.addFilter(others)
+    try:
+        yield
+    finally:
+        log.removeFilter(others)
 
 
 def _tracer(provider: TracerProvider, span: ReadableSpan) -> Tracer:

@@ -1,7 +1,7 @@
-"""The pytest plugin: fixtures for embedded servers and for whole files.
+"""The pytest plugin: fixtures for embedded servers and for whole files, and the tests in a `tracing.toml`.
 
 Loaded in every pytest run of an environment that has `ajolo-fanout`, so nothing of ours is imported before a
-fixture is used.
+fixture is used, or a file of ours is named: `pytest tracing.toml`, or `testpaths` in its configuration.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,23 @@ if TYPE_CHECKING:
     from ajolo_fanout.testing.server import OtlpServer
     from ajolo_fanout.testing.tls import Tls
 
-__all__ = ["fanout_fakes", "fanout_harness", "fanout_tls", "otlp_grpc_server", "otlp_server"]
+__all__ = [
+    "fanout_fakes",
+    "fanout_harness",
+    "fanout_tls",
+    "otlp_grpc_server",
+    "otlp_server",
+    "pytest_collect_file",
+]
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The `[[tests]]` of a file that is named; in a folder that is walked through, no file is looked at."""
+    if file_path.suffix != ".toml" or not parent.session.isinitpath(file_path):
+        return None
+    from ajolo_fanout.testing.pytest_infile import collect
+
+    return collect(file_path, parent)
 
 
 @pytest.fixture
