@@ -1,7 +1,7 @@
 """For tests of programs and of their `tracing.toml`: servers, fakes, recordings, a file's own plan at work.
 
-Imports no pytest; the fixtures (`otlp_server`, `otlp_grpc_server`, `fanout_tls`, `fanout_harness`,
-`fanout_fakes`) are a plugin that pytest finds by itself. Names are loaded when they are first used.
+Imports neither pytest nor testcontainers; the fixtures (`otlp_server`, `otlp_grpc_server`, `otel_collector`,
+`fanout_tls`, `fanout_harness`, `fanout_fakes`) are a plugin that pytest finds by itself. Names are loaded when first used.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ajolo_fanout.replay.otlp_json import read_spans
     from ajolo_fanout.replay.recorded import recorded_runs, recorded_spans
+    from ajolo_fanout.testing.collector import BasicAuth, BearerToken, CollectorUnavailable, OtelCollector
     from ajolo_fanout.testing.conformance import ProcessorConformance, odd_spans
     from ajolo_fanout.testing.fakes import FakeBackend
     from ajolo_fanout.testing.harness import Harness, fanout
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "BasicAuth",
+    "BearerToken",
+    "CollectorUnavailable",
     "FakeBackend",
     "Harness",
     "Installed",
+    "OtelCollector",
     "OtlpServer",
     "ProcessorConformance",
     "ReceivedRequest",
@@ -39,6 +44,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BasicAuth": "ajolo_fanout.testing.collector",
+    "BearerToken": "ajolo_fanout.testing.collector",
+    "CollectorUnavailable": "ajolo_fanout.testing.collector",
+    "OtelCollector": "ajolo_fanout.testing.collector",
     "ProcessorConformance": "ajolo_fanout.testing.conformance",
     "odd_spans": "ajolo_fanout.testing.conformance",
     "FakeBackend": "ajolo_fanout.testing.fakes",

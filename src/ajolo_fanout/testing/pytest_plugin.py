@@ -6,15 +6,17 @@ fixture is used, or a file of ours is named: `pytest tracing.toml`, or `testpath
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from ajolo_fanout.testing.collector import OtelCollector
     from ajolo_fanout.testing.harness import Harness
     from ajolo_fanout.testing.installed import Installed
     from ajolo_fanout.testing.server import OtlpServer
@@ -24,6 +26,8 @@ __all__ = [
     "fanout_fakes",
     "fanout_harness",
     "fanout_tls",
+    "otel_collector",
+    "otel_collector_factory",
     "otlp_grpc_server",
     "otlp_server",
     "pytest_collect_file",
@@ -81,3 +85,35 @@ def fanout_fakes() -> Iterator[Installed]:
 
     with fake_backends() as installed:
         yield installed
+
+
+@pytest.fixture
+def otel_collector(otel_collector_factory: Callable[..., OtelCollector]) -> OtelCollector:
+    """A running OpenTelemetry Collector, HTTP and gRPC, without TLS and credentials.
+
+    In a container, or as a process; where neither can be, the test is skipped. See `OtelCollector`.
+    """
+    return otel_collector_factory()
+
+
+@pytest.fixture
+def otel_collector_factory() -> Iterator[Callable[..., OtelCollector]]:
+    """A function that starts a Collector and takes what `OtelCollector` takes; all stop after the test.
+
+    What they have said is written to the standard error stream then, which pytest shows if the test failed.
+    """
+    from ajolo_fanout.testing.collector import CollectorUnavailable, OtelCollector, last_words
+
+    with ExitStack() as stack:
+
+        def start(*arguments: Any, **options: Any) -> OtelCollector:
+            collector = OtelCollector(*arguments, **options)
+            try:
+                collector.start()
+            except CollectorUnavailable as error:
+                pytest.skip(str(error))
+            stack.callback(collector.stop)
+            stack.callback(lambda: sys.stderr.write(last_words(collector.log)))
+            return collector
+
+        yield start

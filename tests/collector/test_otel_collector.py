@@ -1,0 +1,228 @@
+"""`OtelCollector` itself: how it is run, what it is told, what is left of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ajolo_fanout.testing import BasicAuth, BearerToken, CollectorUnavailable, OtelCollector, make_tls
+
+from .support import PROTOCOLS, Write, at, fanned_out
+
+NO_ENGINE = "unix:///nonexistent/docker.sock"
+NO_IMAGE = "ajolo-fanout.invalid/nothing:1"
+
+Start = Callable[..., OtelCollector]
+
+
+def names(collector: OtelCollector) -> list[str]:
+    return sorted(span.name for span in collector.spans)
+
+
+def test_what_is_sent_to_it_is_read_back_over_both_protocols(
+    otel_collector: OtelCollector, write: Write
+) -> None:
+    http, grpc = (at(otel_collector, protocol) for protocol in PROTOCOLS)
+    fanout = fanned_out(write(f"[backends.a]\n{http}[backends.b]\n{grpc}"), "first", "second")
+    assert [one.counts.delivered for one in fanout.health().backends.values()] == [2, 2]
+    otel_collector.wait_for_spans(4)
+    assert names(otel_collector) == ["first", "first", "second", "second"]
+    otel_collector.stop()
+    assert names(otel_collector) == ["first", "first", "second", "second"], "they stay after its end"
+
+
+def test_two_at_once_get_each_its_own(start: Start, write: Write) -> None:
+    one, other = start(), start()
+    fanned_out(write(f"[backends.one]\n{at(one)}"), "for one")
+    fanned_out(write(f"[backends.other]\n{at(other)}"), "for the other")
+    one.wait_for_spans(1)
+    other.wait_for_spans(1)
+    assert (names(one), names(other)) == (["for one"], ["for the other"])
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers"),
+    [
+        (BearerToken("$ecr3t-${env:HOME}"), {"authorization": "Bearer $$ecr3t-$${env:HOME}"}),
+        (BasicAuth("me", "pa$$word"), {"authorization": "Basic bWU6cGEkJHdvcmQ="}),
+        (BearerToken("k3y", header="x-api-key", scheme=""), {"x-api-key": "k3y"}),
+    ],
+    ids=["bearer", "basic", "a key in a header of its own"],
+)
+def test_it_refuses_who_has_not_what_it_asks_for(
+    auth: Any, headers: dict[str, str], start: Start, write: Write
+) -> None:
+    """The text is taken as it is, whatever the Collector's own language would make of it."""
+    collector = start(auth=auth)
+    parts = [
+        f"[backends.{name}_{protocol[0]}]\n{at(collector, protocol, headers=given)}"
+        for protocol in PROTOCOLS
+        for name, given in (("right", headers), ("wrong", dict.fromkeys(headers, "nonsense")))
+    ]
+    counts = {
+        name: one.counts for name, one in fanned_out(write("".join(parts)), "it").health().backends.items()
+    }
+    assert {name: (one.delivered, dict(one.lost)) for name, one in counts.items()} == {
+        "right_h": (1, {}),
+        "wrong_h": (0, {"rejected": 1}),
+        "right_g": (1, {}),
+        "wrong_g": (0, {"rejected": 1}),
+    }
+    collector.stop()
+    assert names(collector) == ["it", "it"]
+    assert "ecr3t" not in repr(auth)
+    assert "pa$$word" not in repr(auth)
+
+
+def test_over_tls_and_at_a_path_of_its_own(start: Start, write: Write, tmp_path: Path) -> None:
+    tls = make_tls(tmp_path)
+    collector = start(tls=tls, path="/api/otel")
+    trusting = {"tls__ca_file": tls.ca_file, "headers": {}}
+    http, grpc = (at(collector, protocol, **trusting) for protocol in PROTOCOLS)
+    http = http.replace(collector.http_endpoint, f"{collector.http_endpoint}/api/otel")
+    fanned_out(write(f"[backends.a]\n{http}[backends.b]\n{grpc}"), "it")
+    assert collector.http_endpoint.startswith("https://127.0.0.1:")
+    collector.wait_for_spans(2)
+
+
+def test_its_configuration_can_be_laid_over(start: Start, write: Write) -> None:
+    """In the Collector's own keys: here a processor that renames what comes."""
+    rename = {"trace_statements": [{"context": "span", "statements": ['set(name, "renamed")']}]}
+    pipelines = {"traces": {"processors": ["transform"]}}
+    collector = start(config={"processors": {"transform": rename}, "service": {"pipelines": pipelines}})
+    fanned_out(write(f"[backends.one]\n{at(collector)}"), "it")
+    assert [span.name for span in collector.wait_for_spans(1)] == ["renamed"]
+
+
+@pytest.mark.usefixtures("_some_collector")
+def test_a_configuration_that_it_refuses_is_told_in_its_own_words() -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)ended at its start.*no_such_processor"):
+        OtelCollector(config={"processors": {"no_such_processor": {}}}).start()
+
+
+def test_waiting_in_vain_says_what_had_arrived_and_what_the_collector_said(
+    otel_collector: OtelCollector,
+) -> None:
+    with pytest.raises(TimeoutError, match=r"(?s)0 spans had arrived.*Everything is ready"):
+        otel_collector.wait_for_spans(1, timeout=0.1)
+
+
+def test_restarted_it_has_its_ports_and_its_spans(start: Start, write: Write) -> None:
+    collector = start()
+    path = write(f"[backends.one]\n{at(collector)}")
+    fanned_out(path, "before")
+    before = collector.http_endpoint
+    collector.restart()
+    assert collector.http_endpoint == before
+    fanned_out(path, "after")
+    collector.wait_for_spans(2)
+    assert names(collector) == ["after", "before"]
+
+
+# -- in a container ---------------------------------------------------------------------------------------
+
+
+def test_a_container_is_open_to_this_machine_only_and_leaves_nothing_behind(engine: None) -> None:
+    docker = pytest.importorskip("docker")
+    collector = OtelCollector().start()
+    assert collector.way == "container"
+    client = docker.from_env()
+    try:
+        [container] = [
+            one for one in client.containers.list() if collector.folder.as_posix() in str(one.attrs)
+        ]
+        published = [binding for some in container.ports.values() if some for binding in some]
+        assert {binding["HostIp"] for binding in published} == {"127.0.0.1"}
+        assert container.attrs["Config"]["User"].partition(":")[0] == "10001"
+        collector.stop()
+        left = [one.id for one in client.containers.list(all=True)]
+        assert container.id not in left
+    finally:
+        collector.stop()
+        client.close()
+    assert not collector.folder.parent.exists()
+
+
+def test_an_image_that_somebody_named_is_not_passed_over(
+    engine: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another Collector in its place would prove something else."""
+    monkeypatch.setenv("AJOLO_COLLECTOR_IMAGE", NO_IMAGE)
+    with pytest.raises(RuntimeError, match=NO_IMAGE) as caught:
+        OtelCollector().start()
+    assert not isinstance(caught.value, CollectorUnavailable)
+
+
+# -- as a process -----------------------------------------------------------------------------------------
+
+
+def test_where_no_engine_answers_the_same_runs_as_a_process(
+    binary: Path, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
+    monkeypatch.setenv("AJOLO_COLLECTOR_BINARY", str(binary))
+    with OtelCollector() as collector:
+        assert collector.way == "process"
+        fanned_out(write(f"[backends.one]\n{at(collector, 'grpc')}"), "it")
+        collector.restart()
+        assert [span.name for span in collector.wait_for_spans(1)] == ["it"]
+    assert not collector.folder.parent.exists()
+
+
+def test_the_program_that_is_named_is_run_whatever_else_is_there(binary: Path) -> None:
+    with OtelCollector(binary=binary) as collector:
+        assert collector.way == "process"
+    with pytest.raises(RuntimeError, match="can't be run: No such file"):
+        OtelCollector(binary="/nonexistent/otelcol").start()
+    with pytest.raises(ValueError, match="both can't be run"):
+        OtelCollector("an-image", binary=binary)
+
+
+# -- where there is neither -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
+    monkeypatch.delenv("AJOLO_COLLECTOR_BINARY", raising=False)
+
+
+@pytest.mark.usefixtures("_nothing_there")
+def test_without_engine_and_program_it_says_what_would_help() -> None:
+    with pytest.raises(CollectorUnavailable, match=r"no Docker engine answers.*AJOLO_COLLECTOR_BINARY"):
+        OtelCollector().start()
+
+
+@pytest.mark.usefixtures("_nothing_there")
+def test_the_fixture_skips_then_and_says_the_same(tmp_path: Path) -> None:
+    code, said = pytest_on(
+        "def test_it(otel_collector):\n    raise AssertionError('not reached')\n", tmp_path
+    )
+    assert code == 0, said
+    assert "1 skipped" in said
+    assert "AJOLO_COLLECTOR_BINARY" in said
+
+
+@pytest.mark.usefixtures("_some_collector")
+def test_when_a_test_fails_the_collectors_log_is_shown(tmp_path: Path) -> None:
+    code, said = pytest_on("def test_it(otel_collector):\n    raise AssertionError('it failed')\n", tmp_path)
+    assert code == 1, said
+    assert "it failed" in said
+    assert "Everything is ready" in said
+
+
+def pytest_on(text: str, folder: Path) -> tuple[int, str]:
+    """The end and the output of a test run of somebody else's project."""
+    file = folder / "test_it.py"
+    file.write_text(text, encoding="utf-8")
+    plugins = ["-p", "ajolo_fanout.testing.pytest_plugin", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", *plugins, str(file)]
+    env = {**os.environ, "COLUMNS": "1000", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # others' take seconds
+    done = subprocess.run(command, cwd=folder, env=env, check=False, capture_output=True, text=True)
+    return done.returncode, done.stdout
