@@ -42,6 +42,7 @@ __all__ = [
     "mended",
     "odd_spans",
     "odd_values",
+    "parts",
     "sdk_spans",
     "spans",
     "texts",
@@ -222,21 +223,21 @@ any_attributes = st.one_of(
 )
 events = st.builds(Event, name=texts, attributes=any_attributes, timestamp=times)
 links = st.builds(Link, context=contexts, attributes=any_attributes)
-hand_made_spans = st.builds(
-    make_span,
-    name=texts,
-    context=contexts,
-    parent=st.one_of(st.none(), contexts),
-    resource=resources,
-    attributes=any_attributes,
-    events=st.lists(events, max_size=3),
-    links=st.lists(links, max_size=3),
-    kind=kinds,
-    status=st.one_of(st.none(), statuses),
-    start_time=st.one_of(st.none(), times),
-    end_time=st.one_of(st.none(), times),
-    instrumentation_scope=st.one_of(st.none(), scopes),
-)
+parts: Mapping[str, st.SearchStrategy[Any]] = {
+    "name": texts,
+    "context": contexts,
+    "parent": st.one_of(st.none(), contexts),
+    "resource": resources,
+    "attributes": any_attributes,
+    "events": st.lists(events, max_size=3),
+    "links": st.lists(links, max_size=3),
+    "kind": kinds,
+    "status": st.one_of(st.none(), statuses),
+    "start_time": st.one_of(st.none(), times),
+    "end_time": st.one_of(st.none(), times),
+    "instrumentation_scope": st.one_of(st.none(), scopes),
+}
+hand_made_spans = st.builds(make_span, **parts)
 
 
 def spans() -> st.SearchStrategy[ReadableSpan]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ajolopy import AjolopyFactory, run
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from ajolo_fanout import install_from_config
@@ -38,6 +39,7 @@ class Recorder(SpanProcessor):
                 "status": span.status.status_code.name.lower(),
                 "attributes": dict(span.attributes),
                 "events": [{"name": one.name, "attributes": dict(one.attributes)} for one in span.events],
+                "otlp": encode_spans([span]).SerializeToString().hex(),  # all of it, by the stock encoder
             }
         )
 
