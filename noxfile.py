@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -49,6 +52,25 @@ def otel(session: nox.Session, version: str) -> None:
     session.run("pytest", "-m", "not long", *session.posargs)
 
 
+@nox.session(python="3.11")
+@nox.parametrize("way", ["container", "process"])
+def collector(session: nox.Session, way: str) -> None:
+    """The tests against a real OpenTelemetry Collector, in one of the two ways to run it."""
+    session.install("-e", ".[test]")
+    env = {"AJOLO_COLLECTOR_BINARY": _said(session, "scripts/collector")}
+    if way == "container":
+        session.run("scripts/docker-engine", external=True)
+        env["AJOLO_COLLECTOR_IMAGE"] = _said(session, "scripts/collector-image")
+    else:
+        env["DOCKER_HOST"] = "unix:///nonexistent/docker.sock"
+    session.run("pytest", "tests/collector", *session.posargs, env=env)
+
+
+def _said(session: nox.Session, script: str) -> str:
+    """The last line of what a script of this checkout says: the path or the name that it provides."""
+    return str(session.run(script, external=True, silent=True)).splitlines()[-1]
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """The tests with branch coverage, child processes included."""
@@ -68,6 +90,22 @@ def wheel(session: nox.Session) -> None:
     session.install("ajolo-fanout", "--find-links", out)
     session.chdir(out)
     session.run("ajolo-fanout", "demo")
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """A user's project with an integration test, in a folder and a venv of its own, against the built wheel."""
+    session.install("build")
+    out = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(out), silent=True)
+    project = out / "integration_test"
+    shutil.rmtree(project, ignore_errors=True)
+    shutil.copytree("examples/integration_test", project)
+    session.install("--find-links", str(out), "-r", str(project / "requirements.txt"))
+    session.run("scripts/docker-engine", external=True)
+    image = _said(session, "scripts/collector-image")
+    session.chdir(project)
+    session.run("pytest", env={"AJOLO_COLLECTOR_IMAGE": image, "TESTCONTAINERS_RYUK_DISABLED": "true"})
 
 
 @nox.session

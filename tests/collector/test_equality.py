@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from tests.otlp import strategies as our
 
 from ajolo_fanout.otlp.decode import DecodedSpan
+from ajolo_fanout.replay.rerun import replayed
 from ajolo_fanout.testing import OtelCollector, fanout, recorded_spans
-from ajolo_fanout.testing.replay import replayed
 
 from .support import PROTOCOLS, Catching, Write, at, made, opened, wrong
 
@@ -56,7 +56,7 @@ def test_the_recorded_traces_arrive_equal(protocol: str, otel_collector: OtelCol
     spans = recorded_spans()
     with fanout(write(f'[service]\nname = "weather"\n[backends.one]\n{text}'), {"one": endpoint}) as harness:
         expected = made(replayed(harness.provider, spans))
-        harness.replay(spans)
+        harness.rerun(spans)
         assert harness.flush(60), harness.health()
         assert wrong(expected, otel_collector.wait_for_spans(len(expected))) == []
     assert len(expected) == len(spans) > 50

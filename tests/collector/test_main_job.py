@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from ajolo_fanout.testing.otlp_json import readable
 from opentelemetry.sdk.trace import ReadableSpan
 from tests.install.test_ajolopy import CAPTURE, QUESTIONS, the_scene_is_complete
 
@@ -21,9 +22,8 @@ from ajolo_fanout.config.document import load
 from ajolo_fanout.otlp.decode import DecodedSpan, decode_request
 from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.replay.rerun import replayed, rerun
 from ajolo_fanout.testing import BasicAuth, BearerToken, OtelCollector, make_tls, recorded_spans
-from ajolo_fanout.testing.otlp_json import readable
-from ajolo_fanout.testing.replay import replay, replayed
 from ajolo_fanout.testing.verify import differences, expect
 
 from .support import Write, opened
@@ -138,7 +138,7 @@ def test_recorded_traces_reach_five_collectors_as_the_file_says(scene: Scene, wr
     spans = recorded_spans()
     with opened(write(scene.text(RIGHT))) as handle:
         made = replayed(handle.provider, spans)
-        replay(handle.provider, spans)
+        rerun(handle.provider, spans)
         assert handle.flush(60), handle.health()
         each_got_what_the_file_says(handle.plan, scene, made)
 
@@ -165,7 +165,7 @@ def test_a_wrong_key_is_refused_by_each_and_shown_by_none(scene: Scene, write: W
     """Only who has no key gets spans; for the others health says what to look at, and never the key."""
     spans = recorded_spans("ok")
     with opened(write(scene.text(WRONG))) as handle:
-        replay(handle.provider, spans)
+        rerun(handle.provider, spans)
         handle.flush(60)
         health = handle.health()
     for name, collector in scene.collectors.items():
