@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
+import urllib3
 from fastapi import FastAPI
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-from opentelemetry.propagate import inject
+from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 
 from ajolo_fanout.testing import Harness, fanout
 
@@ -40,23 +45,56 @@ def program(tmp_path: Path, sampling: str = "") -> Iterator[tuple[FastAPI, Harne
     """The program, and what its backends get."""
     path = tmp_path / "tracing.toml"
     path.write_text(FILE.format(sampling=sampling), encoding="utf-8")
-    with fanout(path, environ={}) as harness:
+    with fanout(path, environ={}) as harness, another_service() as service:
         app = FastAPI()
         tracer = harness.provider.get_tracer("agent")
 
         @app.get("/chat")
-        async def chat() -> dict[str, str]:
-            outgoing: dict[str, str] = {}
-            with tracer.start_as_current_span("chat gpt-4o", attributes={"gen_ai.system": "openai"}):
-                inject(outgoing)
-            return outgoing
+        def chat() -> dict[str, str]:
+            with (
+                tracer.start_as_current_span("chat gpt-4o", attributes={"gen_ai.system": "openai"}),
+                urllib3.PoolManager() as pool,
+            ):
+                answer: dict[str, str] = pool.request("GET", f"{service}/weather").json()
+                return answer
 
         FastAPIInstrumentor.instrument_app(app, tracer_provider=harness.provider)
-        yield app, harness
+        URLLib3Instrumentor().instrument(tracer_provider=harness.provider)
+        try:
+            yield app, harness
+        finally:
+            URLLib3Instrumentor().uninstrument()
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Another service: it answers with the headers that it got."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@contextmanager
+def another_service() -> Iterator[str]:
+    """Its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _call(app: FastAPI, flags: str = "") -> bool:
-    """Whether the flag that goes out to other services says sampled, given what comes in, if anything."""
+    """Whether the flag that goes out to another service says sampled, given what comes in, if anything."""
 
     async def get() -> httpx.Response:
         transport = httpx.ASGITransport(app=app)
@@ -94,6 +132,9 @@ def test_one_root_per_local_root_at_langfuse_and_the_flag_as_each_backend_takes_
     assert len(kept) == 2, "respects it"
     assert {span.parent_id for span in kept} == {GATEWAY}, "and stays the gateway's child"
     assert len(langfuse) * 2 == len(datadog) * 3
+    assert Counter(span.name for span in langfuse)["GET"] == 3, (
+        "the requests to the other service; none of ours"
+    )
     for name in ("langfuse", "datadog"):
         counts = health.backends[name].counts
         assert counts.seen == len(langfuse)
