@@ -72,6 +72,7 @@ def _upper_bound(renditions: Sequence[Rendition]) -> int:
 
 
 def _join(renditions: Sequence[Rendition]) -> bytes:
+    """The body of one request. The spans' bytes, which are nearly all of it, are copied once."""
     scopes: dict[Envelope, list[bytes]] = {}
     latest, spans = None, list[bytes]()
     for rendition in renditions:
@@ -81,8 +82,9 @@ def _join(renditions: Sequence[Rendition]) -> bytes:
         spans += (_span_length[rendition.size], rendition.span, rendition.extra)
     resources: dict[tuple[bytes, bytes], list[bytes]] = {}
     for envelope, spans in scopes.items():
-        content = b"".join((envelope.scope, *spans, envelope.scope_schema_url))
-        resources.setdefault(_resource_key(envelope), []).extend((_scope_length[len(content)], content))
+        content = (envelope.scope, *spans, envelope.scope_schema_url)
+        inner = resources.setdefault(_resource_key(envelope), [])
+        inner += (_scope_length[sum(map(len, content))], *content)
     parts: list[bytes] = []
     for (resource, schema_url), inner in resources.items():
         size = len(resource) + sum(map(len, inner)) + len(schema_url)
