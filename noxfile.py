@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,12 @@ PACKAGES = (
     "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry-exporter-otlp-proto-grpc",
 )
+
+HERE = Path(__file__).parent
+
+# What scripts/python314 provides is nowhere on the machine's own path.
+_PYTHON314 = Path(os.environ.get("AJOLO_PYTHON314", HERE / ".cache/python314/root/usr/bin/python3.14"))
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(_PYTHON314.parent)])
 
 
 @nox.session

@@ -126,7 +126,8 @@ class Machinery:
         self._before: _Before | None = None
         if before is None:
             self._processor = WatchingSpanProcessor(self._inbox, handle, self._starts, self._open_spans)
-            provider.add_span_processor(self._processor)
+            # The SDK's own method: Phoenix's provider overrides it, and throws its own processor out for ours.
+            TracerProvider.add_span_processor(provider, self._processor)
         else:
             self._processor = before._processor  # noqa: SLF001 - another of the same kind
             self._processor.turn_to(self._inbox, self._starts)

@@ -32,6 +32,7 @@ class Vendor:
         hosts: Where it sends, as ends of host names; for those whose exporter doesn't show it.
         switch: What turns it off, in the vendor's own terms.
         source: Where that is documented.
+        path: What is in the path that it sends to on a host of the user's own, where its exporter is the SDK's.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Vendor:
     hosts: tuple[str, ...]
     switch: str
     source: str
+    path: str = ""
 
 
 VENDORS = (
@@ -69,6 +71,7 @@ VENDORS = (
         ("sentry.io",),
         'leave OTLPIntegration(), or SentrySpanProcessor and instrumenter="otel", out of the program',
         "https://docs.sentry.io/platforms/python/integrations/otlp/",
+        path="/integration/otlp/",
     ),
     Vendor(
         "Phoenix's SDK",
@@ -156,7 +159,8 @@ def _vendor(what: str, processor: SpanProcessor, endpoint: str) -> Vendor | None
     host = _place(endpoint)[0]
     places = (f"{type(processor).__module__}.", what.partition("(")[2])
     for vendor in VENDORS:
-        if any(place.startswith(vendor.modules) for place in places) or _ends(host, vendor.hosts):
+        named = any(place.startswith(vendor.modules) for place in places) or _ends(host, vendor.hosts)
+        if named or (vendor.path and vendor.path in endpoint):
             return vendor
     return None
 
