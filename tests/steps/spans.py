@@ -54,6 +54,7 @@ def make_span(
     links: Sequence[Mapping[str, Any]] = (),
     resource: Resource = RESOURCE,
     scope: str = "tests",
+    version: str = "1.0",
     scope_attributes: Mapping[str, Any] | None = None,
     kind: SpanKind = SpanKind.INTERNAL,
     status: Status | None = None,
@@ -68,7 +69,7 @@ def make_span(
         resource=resource, shutdown_on_exit=False, span_limits=limits, id_generator=ids or Ids()
     )
     provider.add_span_processor(collect)
-    tracer = provider.get_tracer(scope, "1.0", attributes=scope_attributes)
+    tracer = provider.get_tracer(scope, version, attributes=scope_attributes)
     targets = [Link(context_of(7 + n, 9 + n), one) for n, one in enumerate(links)]
     span = tracer.start_span(name, attributes=attributes, kind=kind, links=targets, start_time=start_time)
     for event, values in events:

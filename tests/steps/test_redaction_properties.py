@@ -33,8 +33,9 @@ from ajolo_fanout.values import Secret, Size
 
 CASES = 100_000 if LONG else 2_000
 
-# A marked secret is of letters that stand nowhere else: one of them in what arrives is a piece of it.
-MARK = "ZQXJK"
+# A marked secret is of letters that stand nowhere else: one of them in what arrives is a piece of it. The last
+# one needs a surrogate pair where JSON escapes it.
+MARK = "ZQXJ\U0001d4b5"
 MARKED = RedactionSettings(
     patterns={"marked": Expression.parse(f"MARK[{MARK}]{{8}}")}, detect=tuple(DETECTORS)
 )
@@ -57,6 +58,8 @@ def escaped(text: str, dice: random.Random) -> str:
         if ord(character) < 0x10000:
             code = f"{ord(character):04x}"
             ways += [f"\\u{code}", f"\\u{code.upper()}"]
+        else:
+            ways.append(ways[0].upper().replace("U", "u"))
         made.append(dice.choice(ways))
     return "".join(made)
 
@@ -92,23 +95,24 @@ def placed(text: str, place: str) -> dict[str, Any]:
         "content that is kept": {"gen_ai.input.messages": text},
     }
     part, _, where = place.partition(": ")
-    if part == "name":
-        return {"name": text}
-    if part == "status":
-        return {"status": Status(StatusCode.ERROR, text)}
-    if part == "event's name":
-        return {"events": [(text, {})]}
-    if part == "scope's name":
-        return {"scope": text}
-    if part == "attributes":
-        return {"attributes": inside[where]}
-    if part == "event":
-        return {"events": [("e", {}), ("exception", inside[where])]}
-    if part == "link":
-        return {"links": [inside[where]]}
-    if part == "resource":
-        return {"resource": Resource(inside[where])}
-    return {"scope_attributes": inside[where]}
+    if where:
+        one = inside[where]
+        return {
+            "attributes": {"attributes": one},
+            "event": {"events": [("e", {}), ("exception", one)]},
+            "link": {"links": [one]},
+            "resource": {"resource": Resource(one)},
+            "scope": {"scope_attributes": one},
+        }[part]
+    return {
+        "name": {"name": text},
+        "status": {"status": Status(StatusCode.ERROR, text)},
+        "exception.message": {"events": [("exception", {"exception.type": "E", part: text})]},
+        "exception.stacktrace": {"events": [("exception", {"exception.type": "E", part: text})]},
+        "event's name": {"events": [(text, {})]},
+        "scope's name": {"scope": text},
+        "scope's version": {"version": text},
+    }[part]
 
 
 WHERE = [
@@ -116,7 +120,7 @@ WHERE = [
     "content that is kept",
 ]  # fmt: skip
 PLACES = [
-    "name", "status", "event's name", "scope's name",
+    "name", "status", "event's name", "scope's name", "scope's version", "exception.message", "exception.stacktrace",
     *[f"{part}: {where}" for part in ("attributes", "event", "link", "resource", "scope") for where in WHERE],
 ]  # fmt: skip
 
@@ -126,7 +130,7 @@ def texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, bytes):
-        yield value.decode("latin-1")
+        yield value.decode("utf-8", "surrogateescape")
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield str(key)
@@ -140,10 +144,15 @@ def unescaped(text: str) -> Iterator[str]:
     """`text`, and what it says with its escapes decoded, as often as there are any."""
     for _ in range(8):
         yield text
-        decoded = _ESCAPE.sub(_character, text)
+        decoded = _joined(_ESCAPE.sub(_character, text))
         if decoded == text:
             return
         text = decoded
+
+
+def _joined(text: str) -> str:
+    """`text` with each two halves of a surrogate pair as the character that they are."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _character(found: re.Match[str]) -> str:
@@ -203,9 +212,24 @@ def test_of_a_marked_secret_nothing_arrives(
     for said in leaving(shaped.draft):
         for form in unescaped(said):
             assert not ARRIVED.search(form), (text, form)
-    assert not re.search(rb"MARK|[ZQXJK]{6}", wire(shaped.draft))
+    assert not re.search(rb"MARK|[ZQXJ]{6}|\xf0\x9d\x92\xb5", wire(shaped.draft))
     assert shaped.redacted, "or the secret never was there"
     assert snapshot(span) == before, "the span itself is everybody's"
+
+
+def test_the_cases_have_every_escape_and_every_depth() -> None:
+    """Or the property would prove less than it says: letters, pairs of surrogates, JSON in JSON in JSON."""
+    made = {
+        levels: "\n".join(encoded(f"MARK{MARK}", levels, random.Random(seed)) for seed in range(200))
+        for levels in range(4)
+    }
+    for form in ("\\u004d", "\\u004D", "M", "\\ud835\\udcb5", "\U0001d4b5"):
+        assert all(form in made[levels] for levels in (1, 2, 3)), form
+    for levels, quote in ((1, '"'), (2, '\\"'), (3, '\\\\\\"')):
+        assert quote in made[levels]
+    for start in ('["', ' {"role"', "failed with {", '{"a": "b", "c": [{"d": "'):
+        assert any(line.startswith(start) for line in made[3].split("\n"))
+    assert made[0].startswith(f"MARK{MARK}")
 
 
 REAL = [
@@ -247,7 +271,7 @@ def test_nor_does_anything_that_is_built_in(
 @pytest.mark.parametrize("unit", ["length", "size"])
 def test_no_limit_leaves_half_a_secret(levels: int, unit: str) -> None:
     """Every single offset, from nothing to all of it: redaction comes first."""
-    text = encoded("né MARKZQXJKZQX é, MARKKKKKKKKK", levels, random.Random(7))
+    text = encoded("né MARKZQXJ\U0001d4b5ZQX é, MARKJJJJJJJJ", levels, random.Random(7))
     for at in range(len(text.encode()) + 2):
         limits = (
             LimitsSettings(attribute_value_length_limit=at)
@@ -263,7 +287,7 @@ RULES = [
     RedactionSettings(content="hash", hash_key=Secret("k" * 16)),
     RedactionSettings(detect=tuple(DETECTORS), mask_ip=True),
     RedactionSettings(drop=("a*",), mask=("b*",), hash=("c*",), hash_key=Secret("k" * 16)),
-    RedactionSettings(allow=("*",), patterns={"never": Expression.parse("MARK[ZQXJK]{9}")}),
+    RedactionSettings(allow=("*",), patterns={"never": Expression.parse("MARK[ZQXJ]{9}")}),
 ]
 SHAPERS = [Shaper(Shape(redaction=one)) for one in RULES]
 

@@ -12,11 +12,16 @@ __all__ = [
     "ASSIGNED",
     "ASSIGNED_HINT",
     "BARE_KEY",
+    "BASIC",
+    "BASIC_HINT",
     "BEARER",
     "BEARER_HINT",
+    "OPTION",
+    "OPTION_HINT",
     "PASSWORD",
     "PASSWORD_HINT",
     "PASSWORD_NAMES",
+    "PASSWORD_SAID",
     "SECRET_NAMES",
     "VENDOR_KEYS",
     "VendorKey",
@@ -32,12 +37,15 @@ class VendorKey:
         pattern: RE2, without capturing groups.
         hint: A part that every such key has, for the first pass; RE2.
         example: One that is found.
+        loose: Whether words may begin alike (`sk-loading-spinner`), so that what follows has to look drawn at
+            random.
     """
 
     vendor: str
     pattern: str
     hint: str
     example: str
+    loose: bool = False
 
 
 _A = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6kL9nP2rS5uV8xY1aD4gI7jM0oR3tU6w"
@@ -70,9 +78,10 @@ VENDOR_KEYS = (
     ),
     VendorKey(
         "Slack",
-        r"xox[abeoprs]-[A-Za-z0-9-]{10,}",
-        r"xox[abeoprs]-",
+        r"xox[abcdeoprs]-[A-Za-z0-9%-]{10,}",
+        r"xox[abcdeoprs]-",
         "xoxb-" + "2345678901-" + _A[:24],
+        loose=True,
     ),
     VendorKey(
         "Slack",
@@ -87,10 +96,17 @@ VENDOR_KEYS = (
         "hooks.slack.com/services/" + "T0123ABCD/B0123ABCD/" + _A[:24],
     ),
     VendorKey(
-        "OpenAI, Anthropic, Langfuse, DeepSeek and others",
+        "Langfuse",
+        r"[sp]k-lf-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        r"[sp]k-lf-",
+        "sk-lf-" + "550e8400-e29b-41d4-a716-446655440000",
+    ),
+    VendorKey(
+        "OpenAI, Anthropic, OpenRouter, DeepSeek and others",
         r"[sp]k-[A-Za-z0-9_-]{20,}",
         r"[sp]k-[A-Za-z0-9_-]{20}",
         "sk-proj-" + _A[:48],
+        loose=True,
     ),
     VendorKey(
         "Google",
@@ -236,14 +252,111 @@ VENDOR_KEYS = (
         r"[0-9]{8}:AA",
         "123456789:AA" + _A[:33],
     ),
+    VendorKey(
+        "LangSmith",
+        r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}",
+        r"lsv2_",
+        "lsv2_" + "pt_" + _HEX[:32] + "_" + _HEX[:10],
+    ),
+    VendorKey(
+        "PostHog",
+        r"phx_[A-Za-z0-9]{32,}",
+        r"phx_[A-Za-z0-9]",
+        "phx_" + _A[:43],
+    ),
+    VendorKey(
+        "New Relic",
+        r"NRAK-[A-Z0-9]{27}|[0-9a-f]{36}NRAL",
+        r"NRAK-|[0-9a-f]NRAL",
+        "NRAK-" + "ABCDEFGHIJ2KLMNOPQRSTU3VWXY",
+    ),
+    VendorKey(
+        "Dynatrace",
+        r"dt0[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}",
+        r"dt0[a-z][0-9]{2}\.",
+        "dt0c01." + _A[:24].upper() + "." + _A[:64].upper(),
+    ),
+    VendorKey(
+        "Sentry",
+        r"sntry[su]_[A-Za-z0-9+/=_]{40,}",
+        r"sntry[su]_",
+        "sntryu_" + _HEX,
+    ),
+    VendorKey(
+        "Pinecone",
+        r"pcsk_[A-Za-z0-9_]{40,}",
+        r"pcsk_",
+        "pcsk_" + _A[:60],
+    ),
+    VendorKey(
+        "Tavily",
+        r"tvly-(?:[a-z]{3,4}-)?[A-Za-z0-9]{20,}",
+        r"tvly-",
+        "tvly-" + _A[:32],
+    ),
+    VendorKey(
+        "Fireworks",
+        r"fw_[A-Za-z0-9]{22,}",
+        r"fw_[A-Za-z0-9]{22}",
+        "fw_" + _A[:24],
+    ),
+    VendorKey(
+        "Supabase",
+        r"sb[ps]_[0-9a-f]{40}|sb_secret_[A-Za-z0-9_-]{20,}",
+        r"sb[ps]_[0-9a-f]{8}|sb_secret_",
+        "sbp_" + _HEX[:40],
+    ),
+    VendorKey(
+        "Atlassian",
+        r"ATATT3[A-Za-z0-9_=-]{40,}",
+        r"ATATT3",
+        "ATATT3" + _A[:60],
+    ),
+    VendorKey(
+        "Docker",
+        r"dckr_pat_[A-Za-z0-9_-]{20,}",
+        r"dckr_pat_",
+        "dckr_pat_" + _A[:27],
+    ),
+    VendorKey(
+        "Figma",
+        r"figd_[A-Za-z0-9_-]{32,}",
+        r"figd_",
+        "figd_" + _A[:40],
+    ),
+    VendorKey(
+        "Airtable",
+        r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}",
+        r"pat[A-Za-z0-9]{14}\.",
+        "pat" + _A[:14] + "." + _HEX,
+    ),
+    VendorKey(
+        "Mailgun",
+        r"key-[0-9a-f]{32}",
+        r"key-[0-9a-f]{32}",
+        "key-" + _HEX[:32],
+    ),
+    VendorKey(
+        "Square",
+        r"sq0[a-z]{3}-[A-Za-z0-9_-]{22,}",
+        r"sq0[a-z]{3}-",
+        "sq0csp-" + _A[:43],
+    ),
+    VendorKey(
+        "age",
+        r"AGE-SECRET-KEY-1[0-9A-Z]{58}",
+        r"AGE-SECRET-KEY-1",
+        "AGE-SECRET-KEY-" + "1" + _A[:58].upper(),
+    ),
 )
 
 _PHRASE_WORDS = r"pass(?:word|wd|phrase)|pwd"
 _KEY_WORDS = (
     r"api[._-]?key|access[._-]?key(?:[._-]?id)?|secret[._-]?(?:access[._-]?)?key|signing[._-]?key"
     r"|private[._-]?key|account[._-]?key|client[._-]?secret|secret|credentials?|authorization"
-    r"|(?:access|auth|refresh|id|session|bearer|api|security)?[._-]?token"
+    r"|(?:access|auth|refresh|id|session|bearer|api|security)?[._-]?token|x-honeycomb-team"
 )
+_SCHEMES = r"(?i:bearer|basic|token|api-?key|api-?token)"
 _QUOTES = r"[\"'\\]"
 _IS = rf"{_QUOTES}{{0,4}}\s{{0,3}}[=:]\s{{0,3}}{_QUOTES}{{0,4}}"
 
@@ -253,21 +366,34 @@ SECRET_NAMES = rf"(?i)(?:{_KEY_WORDS})$"
 PASSWORD_NAMES = rf"(?i)(?:{_PHRASE_WORDS})$"
 """RE2: names whose value is a secret if it is any word at all."""
 
-ASSIGNED = rf"(?i:{_KEY_WORDS}){_IS}(?:(?i:bearer|basic|token)\s{{1,3}})?([\w.~+/=!@#%^*$-]{{6,}})"
+ASSIGNED = rf"(?i:{_KEY_WORDS}){_IS}(?:{_SCHEMES}\s{{1,3}})?([\w.~+/=!@#%^*$-]{{6,}})"
 """RE2: `api_key=…`, `"token": "…"`, `Authorization: Bearer …`; the group is the secret."""
 
 PASSWORD = (
     rf"(?i:{_PHRASE_WORDS})(?:\s{{0,3}}=\s{{0,3}}{_QUOTES}{{0,4}}|{_QUOTES}{{1,4}}\s{{0,3}}[:=]\s{{0,3}}{_QUOTES}{{1,4}})"
     r"([^\s\"'\\]{4,})"
 )
-"""RE2: `password=…` and `"password": "…"`, but no prose that says `password: …`."""
+"""RE2: `password=…` and `"password": "…"`."""
 
-BARE_KEY = r"(?:^|[^A-Za-z0-9_])key=([\w.~+/-]{16,})"
-"""RE2: `?key=…`; too plain a name for anything but what looks drawn at random."""
+PASSWORD_SAID = rf"(?i:{_PHRASE_WORDS}):\s{{1,3}}([^\s\"'\\]{{4,}})"
+"""RE2: `password: …`, which prose says as well."""
 
-BEARER = r"(?i:\b(?:bearer|basic))\s{1,3}([\w.~+/=-]{16,})"
+OPTION = r"(?:^|\s)--(?i:[a-z-]{0,20}(?:password|passwd|token|secret|api-key))(?:=|\s{1,3})([^\s\"'\\]{6,})"
+"""RE2: what a command line gives away, `--token …`."""
+
+BARE_KEY = r"(?:^|[^A-Za-z0-9_])(?:key|sig)=([\w.~+/%-]{16,})"
+"""RE2: `?key=…`, `&sig=…`; too plain a name for anything but what looks drawn at random."""
+
+BEARER = r"(?i:\b(?:bearer|api-?key|api-?token))\s{1,3}([\w.~+/=-]{16,})"
 """RE2: the value of an Authorization header, without its name."""
 
-ASSIGNED_HINT = rf"(?i:key|token|secret|credentials?|authorization){_QUOTES}{{0,4}}\s{{0,3}}[=:]"
+BASIC = r"(?i:\bbasic)\s{1,3}([A-Za-z0-9+/_-]{6,}={0,2})"
+"""RE2: user and password, in Base64."""
+
+ASSIGNED_HINT = (
+    rf"(?i:key|honeycomb-team|token|secret|credentials?|authorization){_QUOTES}{{0,4}}\s{{0,3}}[=:]"
+)
 PASSWORD_HINT = rf"(?i:{_PHRASE_WORDS}){_QUOTES}{{0,4}}\s{{0,3}}[=:]"
-BEARER_HINT = r"(?i:\b(?:bearer|basic))\s"
+OPTION_HINT = r"--(?i:[a-z-]{0,20}(?:password|passwd|token|secret|api-key))[=\s]"
+BEARER_HINT = r"(?i:\b(?:bearer|api-?key|api-?token))\s"
+BASIC_HINT = r"(?i:\bbasic)\s"

@@ -1,6 +1,6 @@
 """Second looks at what a pattern found: checksums, address ranges, shapes that no regular expression knows.
 
-A check gets the candidate and up to two characters on either side, and answers how many characters of the
+A check gets the candidate, up to twelve characters before it and two behind, and answers how many characters of the
 candidate, from its beginning, are the secret: 0 for none. It never raises, whatever the text.
 """
 
@@ -12,10 +12,12 @@ import ipaddress
 import re
 
 __all__ = [
+    "basic_credentials",
     "card",
     "email_address",
     "iban_number",
     "ip_address",
+    "issued_key",
     "json_web_token",
     "looks_like_a_password",
     "looks_secret",
@@ -38,7 +40,11 @@ _PLACEHOLDERS = frozenset(
 
 # Lengths of each network's numbers, by the ranges that their first digits lie in (ISO/IEC 7812).
 _NETWORKS: tuple[tuple[int, int, frozenset[int]], ...] = (
-    (4, 4, frozenset({13, 16, 19})),  # Visa
+    (
+        4,
+        4,
+        frozenset({16, 19}),
+    ),  # Visa; those of 13 digits are gone, and half of Europe's EAN codes look alike
     (51, 55, frozenset({16})),  # Mastercard
     (2221, 2720, frozenset({16})),
     (34, 34, frozenset({15})),  # American Express
@@ -50,8 +56,10 @@ _NETWORKS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (36, 36, frozenset({14, 16})),
     (38, 39, frozenset({14, 16})),
     (62, 62, frozenset({16, 17, 18, 19})),  # UnionPay
-    (50, 50, frozenset({13, 16, 19})),  # Maestro
-    (56, 58, frozenset({13, 16, 19})),
+    (50, 50, frozenset({16, 19})),  # Maestro
+    (56, 58, frozenset({16, 19})),
+    (6759, 6763, frozenset({16, 19})),
+    (2200, 2204, frozenset({16, 19})),  # Mir
 )
 
 # ISO 13616 registry: the length of a country's IBAN.
@@ -80,12 +88,26 @@ _IBAN_LENGTHS = {
     for country in countries.split()
 }
 
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.")
+_SAID_VERSION = re.compile(r"(?i:\b(?:v|ver|version|build|release|assembly|section|oid)\.?|==)[ :=#]{0,2}\Z")
+_HEX_BEFORE = re.compile(r"\b[0-9A-Fa-f]{2}[ .]\Z")
+_PAIRS = re.compile(r"[0-9]{2}([ .][0-9]{2})+")
+_CODE = re.compile(
+    r"(?:self|cls|os|sys|args|kwargs|settings|config|conf|cfg|env|process|request|getpass|secrets)\."
+)
+_ROUTABLE = tuple(
+    ipaddress.ip_network(one)
+    for one in ("2000::/3", "fc00::/7", "fe80::/10", "ff00::/8", "::ffff:0:0/96", "64:ff9b::/96")
+)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def email_address(found: str, before: str, after: str) -> int:  # noqa: ARG001 - the shape of a check
-    """Not `logo@2x.png`: an ending that names a kind of file is no top-level domain."""
-    return 0 if found.rpartition(".")[2].lower() in _FILE_ENDINGS else len(found)
+    """Not `logo@2x.png`, `node@1.2.3-beta.rc` or `git@github.com:…`: files, versions, repositories."""
+    name, _, domain = found.rpartition("@")
+    if domain.rpartition(".")[2].lower() in _FILE_ENDINGS or _VERSION.match(domain) or name == "git":
+        return 0
+    return len(found)
 
 
 def card(found: str, before: str, after: str) -> int:
@@ -113,7 +135,9 @@ def _in_a_number(before: str, after: str) -> bool:
     """Whether what stands around makes the candidate a piece of a longer number or name."""
     if before[-1:].isalnum() or after[:1].isalnum():
         return True
-    return (before[-1:] == "." and before[:1].isdigit()) or (after[:1] in (".", "-") and after[1:2].isdigit())
+    return (before[-1:] == "." and before[-2:-1].isdigit()) or (
+        after[:1] in (".", "-") and after[1:2].isdigit()
+    )
 
 
 def iban_number(found: str, before: str, after: str) -> int:  # noqa: ARG001 - the shape of a check
@@ -125,18 +149,23 @@ def iban_number(found: str, before: str, after: str) -> int:  # noqa: ARG001 - t
     last = characters[wanted - 1][0]
     if (found[last + 1 : last + 2] or after[:1]).isalnum():
         return 0
-    plain = "".join(one for _, one in characters[:wanted]).upper()
+    plain = "".join(one for _, one in characters[:wanted])
+    if plain not in (plain.upper(), plain.lower()):
+        return 0  # written by a generator of ids
+    plain = plain.upper()
     number = "".join(str(int(one, 36)) for one in plain[4:] + plain[:4])
     return last + 1 if int(number) % 97 == 1 else 0
 
 
 def ip_address(found: str, before: str, after: str) -> int:
-    """An address that tells one machine from another: not loopback, not a version of four numbers."""
+    """An address that tells one machine from another: no loopback, no mask, no version of four numbers."""
     found = found.rstrip(".")
     if "." in found and ":" not in found:
-        if _in_a_number(before, after) or (before[-1:] == "/" and before[:1].isalpha()):
+        if _in_a_number(before, after) or (before[-1:] == "/" and before[-2:-1].isalpha()):
             return 0  # Chrome/120.0.0.0
-    elif found.count(":") < 2 or not any(map(str.isdigit, found)) or sum(map(bool, found.split(":"))) < 2:
+        if _SAID_VERSION.search(before) or found.startswith(("0.", "255.")):
+            return 0
+    elif found.count(":") < 2 or after[:1].isalnum() or sum(map(bool, found.split(":"))) < 2:
         return 0  # std::vector
     elif found.endswith(":") and not found.endswith("::"):
         found = found[:-1]
@@ -144,6 +173,8 @@ def ip_address(found: str, before: str, after: str) -> int:
         address = ipaddress.ip_address(found)
     except ValueError:
         return 0
+    if address.version == 6 and not any(address in network for network in _ROUTABLE):
+        return 0  # a slice: x[5::4]
     return 0 if address.is_loopback or address.is_unspecified else len(found)
 
 
@@ -156,11 +187,19 @@ def social_security_number(found: str, before: str, after: str) -> int:
 
 
 def telephone(found: str, before: str, after: str) -> int:
-    """7 to 15 digits (E.164), no piece of something longer."""
+    """As many digits as its form has (E.164: at most 15), no piece of something longer."""
     digits = sum(map(str.isdigit, found))
-    if _in_a_number(before, after) or before[-1:] in ("-", "+", ":") or after[:1] == ":":
+    if _in_a_number(before, after) or before[-1:] in ("-", "+", "#") or after[:1] == ":":
         return 0
-    return len(found) if 7 <= digits <= 15 else 0
+    if before[-1:] == ":" and found[0] != "+" and before[-2:-1].isdigit():
+        return 0  # 10:030 …, but tel:030 …
+    if found[0] == "0":
+        within = before[-1:] in (" ", ".", "/") and before[-2:-1].isdigit()
+        more = after[:1] in (" ", ".") and after[1:2].isdigit() and _PAIRS.fullmatch(found)
+        if within or more or (_PAIRS.fullmatch(found) and _HEX_BEFORE.search(before)):
+            return 0  # a row of numbers
+    least = 11 if found.startswith("+1") else 10 if found.startswith("00") else 9 if found[0] in "+0" else 7
+    return len(found) if least <= digits <= 15 else 0
 
 
 def json_web_token(found: str, before: str, after: str) -> int:  # noqa: ARG001 - the shape of a check
@@ -179,14 +218,31 @@ def random_key(found: str, before: str, after: str) -> int:  # noqa: ARG001 - th
     return len(found) if any(len(one) >= 16 and _mixed(one) for one in pieces) else 0
 
 
+def issued_key(found: str, before: str, after: str) -> int:  # noqa: ARG001 - the shape of a check
+    """A vendor's prefix that nothing else has, before anything but `xxxxxxxx`."""
+    return len(found) if len(set(found[-16:])) > 4 else 0
+
+
 def secret_value(found: str, before: str, after: str) -> int:  # noqa: ARG001 - the shape of a check
-    """What stands behind `api_key=` or `Bearer`."""
-    return len(found) if looks_secret(found) else 0
+    """What stands behind `api_key=` or `Bearer`; no call of a function."""
+    return len(found) if looks_secret(found) and after[:1] != "(" else 0
 
 
 def password_value(found: str, before: str, after: str) -> int:  # noqa: ARG001 - the shape of a check
-    """What stands behind `password=`."""
-    return len(found) if looks_like_a_password(found) else 0
+    """What stands behind `password=`; no expression of a program."""
+    return len(found) if looks_like_a_password(found) and not _CODE.match(found) else 0
+
+
+def basic_credentials(found: str, before: str, after: str) -> int:  # noqa: ARG001 - the shape of a check
+    """What decodes to `user:password`."""
+    plain = found.rstrip("=")
+    try:
+        said = base64.b64decode(
+            plain + "=" * (-len(plain) % 4), altchars=b"-_" if set(plain) & set("-_") else None
+        )
+        return len(found) if ":" in said.decode() else 0
+    except ValueError:
+        return 0
 
 
 def looks_like_a_password(value: str) -> bool:

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Check = Callable[[str, str, str], int]
-"""Candidate, up to two characters before it, two behind: how much of it, from its start, is the secret."""
+"""Candidate, up to twelve characters before it, two behind: how much of it, from its start, is the secret."""
 
 
 @attrs.frozen
@@ -55,14 +55,17 @@ _EDGE = r"(?:^|[^0-9A-Za-z])"
 _LETTERS = (
     r"\x{c0}-\x{24f}\x{370}-\x{52f}"  # Latin, Greek and Cyrillic: other scripts have no spaces to end at
 )
-_GAP = r"[ \x{a0}-]"  # between groups of digits
+_GAP = (
+    r"[ \x{a0}\x{2009}\x{202f}\x{2010}-\x{2013}-]"  # between groups of digits, as typesetting has them, too
+)
+_AT = r"(?:@|%(?:25)*40|&#(?:64|x40);|\x{ff20})"
 
 EMAIL = Pattern(
     regex=(
-        rf"[\w.%+'{_LETTERS}-]+(?:@|%40)(?:[A-Za-z0-9{_LETTERS}-]+\.)+"
-        rf"(?:xn--[A-Za-z0-9-]+|[A-Za-z{_LETTERS}]{{2,}})"
+        rf"[\w.%+'{_LETTERS}-]+{_AT}(?:[\pL\pM0-9-]+\.)+"
+        rf"(?:xn--[A-Za-z0-9-]+|[A-Za-z{_LETTERS}]{{2,}}|\pL{{2,8}})"
     ),
-    hint=rf"[\w.%+'{_LETTERS}-](?:@|%40)[A-Za-z0-9{_LETTERS}]",
+    hint=rf"[\w.%+'{_LETTERS}-]{_AT}[\pL0-9]",
     check=checks.email_address,
 )
 PHONE = Pattern(
@@ -73,6 +76,8 @@ PHONE = Pattern(
         r"|00[1-9][0-9]{1,2}(?:[ ./-][0-9]{2,12}){1,6}"
         r"|(?:1[ .-])?(?:\([2-9][0-9]{2}\)[ -]?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
         r"|\(?0[1-9][0-9]{1,3}\)?[ /-][0-9]{3,8}(?:[ -][0-9]{2,5}){0,2}"
+        r"|\(0[1-9][0-9]{0,3}\) ?[0-9]{2,4}(?:[ -][0-9]{2,4}){1,4}"
+        r"|[78] ?\([0-9]{3,4}\) ?[0-9]{3}[ -][0-9]{2}[ -]?[0-9]{2}"
         r"|0[1-9](?:[ .][0-9]{2}){4}"
         r")"
     ),
@@ -82,10 +87,10 @@ PHONE = Pattern(
 )
 CARD = Pattern(
     regex=(
-        rf"{_EDGE}([0-9]{{13,19}}|[0-9]{{4}}(?:{_GAP}[0-9]{{4}}){{3}}(?:{_GAP}?[0-9]{{1,3}})?"
+        rf"{_EDGE}([0-9]{{13,19}}|[0-9]{{4}}(?:{_GAP}{{1,2}}[0-9]{{4}}){{3}}(?:{_GAP}?[0-9]{{1,3}})?"
         rf"|[0-9]{{4}}{_GAP}[0-9]{{6}}{_GAP}[0-9]{{4,5}})"
     ),
-    hint=rf"[0-9](?:{_GAP}?[0-9]){{12}}",
+    hint=rf"[0-9](?:{_GAP}{{0,2}}[0-9]){{12}}",
     check=checks.card,
     inside=True,
 )
@@ -108,14 +113,14 @@ IPV6 = Pattern(
     inside=True,
 )
 SSN = Pattern(
-    regex=rf"{_EDGE}([0-9]{{3}}[ -][0-9]{{2}}[ -][0-9]{{4}})",
-    hint=r"[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}",
+    regex=rf"{_EDGE}([0-9]{{3}}{_GAP}[0-9]{{2}}{_GAP}[0-9]{{4}})",
+    hint=rf"[0-9]{{3}}{_GAP}[0-9]{{2}}{_GAP}[0-9]{{4}}",
     check=checks.social_security_number,
     inside=True,
 )
 JWT = Pattern(
-    regex=r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}",
-    hint=r"eyJ[A-Za-z0-9_-]{8}",
+    regex=r"(?:ey[AJ]|ewo)[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4}",
+    hint=r"(?:ey[AJ]|ewo)[A-Za-z0-9_-]{8}",
     check=checks.json_web_token,
 )
 PRIVATE_KEY = Pattern(
@@ -135,16 +140,24 @@ CREDENTIALS = Pattern(
 
 
 def _api_keys() -> tuple[Pattern, ...]:
-    """The vendors' rows as one pattern, then the generic forms."""
-    vendors = "|".join(f"(?:{row.pattern})" for row in api_keys.VENDOR_KEYS)
-    hints = "|".join(f"(?:{row.hint})" for row in api_keys.VENDOR_KEYS)
+    """The vendors' rows as one pattern, those with a loose beginning as another, then the generic forms."""
     return (
-        Pattern(rf"{_EDGE}({vendors})", hints, checks.random_key),
+        _vendors(checks.issued_key, [row for row in api_keys.VENDOR_KEYS if not row.loose]),
+        _vendors(checks.random_key, [row for row in api_keys.VENDOR_KEYS if row.loose]),
         Pattern(api_keys.ASSIGNED, api_keys.ASSIGNED_HINT, checks.secret_value),
         Pattern(api_keys.PASSWORD, api_keys.PASSWORD_HINT, checks.password_value),
-        Pattern(api_keys.BARE_KEY, r"key=", checks.random_key),
+        Pattern(api_keys.PASSWORD_SAID, api_keys.PASSWORD_HINT, checks.secret_value),
+        Pattern(api_keys.OPTION, api_keys.OPTION_HINT, checks.secret_value),
+        Pattern(api_keys.BARE_KEY, r"(?:key|sig)=", checks.random_key),
         Pattern(api_keys.BEARER, api_keys.BEARER_HINT, checks.secret_value),
+        Pattern(api_keys.BASIC, api_keys.BASIC_HINT, checks.basic_credentials),
     )
+
+
+def _vendors(check: Check, rows: list[api_keys.VendorKey]) -> Pattern:
+    regex = "|".join(f"(?:{row.pattern})" for row in rows)
+    hint = "|".join(f"(?:{row.hint})" for row in rows)
+    return Pattern(rf"{_EDGE}({regex})", hint, check)
 
 
 API_KEYS = _api_keys()

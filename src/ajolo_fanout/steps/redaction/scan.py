@@ -36,7 +36,9 @@ __all__ = ["MAX_ROUNDS", "Scan", "ScanError", "Scanner", "decode_fast", "decode_
 MAX_ROUNDS = 24
 """JSON within JSON so many times; every round in earnest doubles the backslashes, so real text has a few."""
 
-_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
+_ESCAPE = re.compile(
+    r'\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(["\\/bfnrt]))'
+)
 _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # A string that isn't closed matches, too, to the end: a match that fails would be tried again at each quote.
@@ -226,7 +228,7 @@ def _found(compiled: _Compiled, raw: bytes) -> Iterator[tuple[int, int]]:
         start, end = match.span(compiled.group)
         if check is not None:
             candidate = raw[start:end].decode()
-            kept = check(candidate, _ascii(raw[max(start - 2, 0) : start]), _ascii(raw[end : end + 2]))
+            kept = check(candidate, _ascii(raw[max(start - 12, 0) : start]), _ascii(raw[end : end + 2]))
             if not kept:
                 place = start + 1 if compiled.pattern.inside else max(end, start + 1)
                 continue
@@ -314,8 +316,7 @@ def decode_once(text: str) -> tuple[str, _Escapes]:
         start = found.start()
         pieces.append(text[end:start])
         length += start - end
-        code, sign = found.groups()
-        pieces.append(chr(int(code, 16)) if code else _ESCAPED.get(sign, sign))
+        pieces.append(_character(*found.groups()))
         end = found.end()
         starts.append(start)
         ends.append(end)
@@ -323,6 +324,13 @@ def decode_once(text: str) -> tuple[str, _Escapes]:
         length += 1
     pieces.append(text[end:])
     return "".join(pieces), _Escapes(starts, ends, decoded)
+
+
+def _character(high: str | None, low: str | None, code: str | None, sign: str) -> str:
+    """What an escape stands for; two halves of a surrogate pair are one character."""
+    if high is not None and low is not None:
+        return chr(0x10000 + (int(high, 16) - 0xD800 << 10) + int(low, 16) - 0xDC00)
+    return chr(int(code, 16)) if code else _ESCAPED.get(sign, sign)
 
 
 def decode_fast(text: str) -> str:

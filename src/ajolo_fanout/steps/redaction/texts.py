@@ -126,12 +126,15 @@ class Texts:
         return bool(self._scanner.scan(_TELLING, name).found)
 
     def _bytes(self, value: bytes, name: str, path: str, removed: list[Removal]) -> bytes:
-        try:
-            text, encoding = value.decode("utf-8"), "utf-8"
-        except UnicodeDecodeError:  # no text as a whole, but a text may be in it
-            text, encoding = value.decode("latin-1"), "latin-1"
+        # What is no text as a whole may have one in it: a byte of no character stands as half a surrogate pair.
+        text = value.decode("utf-8", "surrogateescape")
         cleaned = self.value(text, name, path, removed)
-        return value if cleaned is text else str.encode(cleaned, encoding, "replace")
+        if cleaned is text:
+            return value
+        try:
+            return str.encode(cleaned, "utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # a half that JSON in it wrote as an escape
+            return str.encode(cleaned, "utf-8", "replace")
 
     def _array(
         self,
