@@ -14,7 +14,6 @@ from typing import Any
 
 import attrs
 import pytest
-from ajolo_fanout.testing.otlp_json import readable
 from opentelemetry.sdk.trace import ReadableSpan
 from tests.install.test_ajolopy import CAPTURE, QUESTIONS, the_scene_is_complete
 
@@ -22,6 +21,7 @@ from ajolo_fanout.config.document import load
 from ajolo_fanout.otlp.decode import DecodedSpan, decode_request
 from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.replay.otlp_json import readable
 from ajolo_fanout.replay.rerun import replayed, rerun
 from ajolo_fanout.testing import BasicAuth, BearerToken, OtelCollector, make_tls, recorded_spans
 from ajolo_fanout.testing.verify import differences, expect

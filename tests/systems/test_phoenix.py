@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ajolo_fanout.testing.replay import replay
 from tests.systems.readback import CHATS, RUNS, SPANS, ask, hexed, total
 from tests.systems.serving import free_ports, serving
 from tests.venvs import command
 
 from ajolo_fanout import Fanout, install_from_config
+from ajolo_fanout.replay.rerun import rerun
 from ajolo_fanout.testing import wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -73,7 +73,7 @@ def sent(phoenix: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fan
     path.write_text("\n".join(lines), encoding="utf-8")
     path.chmod(0o600)
     with install_from_config(path, set_global=False) as fanout:
-        replay(fanout.provider, SPANS)
+        rerun(fanout.provider, SPANS)
         fanout.flush(60)
         yield fanout
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ajolo_fanout.config.places import dotted
 from ajolo_fanout.replay.content import ABSENT, Change
@@ -15,6 +16,7 @@ from ajolo_fanout.values import BUILT_IN, Origin
 __all__ = ["at", "change_words", "fate_words", "parent_words", "path_words", "printable_line", "value_words"]
 
 _LONGEST = 300
+_PLAIN = re.compile(r"[\w.*?:/@-]+")
 _FATES = {"sent": "sent", "filtered": "filtered", "sampled_out": "sampled out", "lost": "lost"}
 
 
@@ -41,11 +43,15 @@ def path_words(path: str) -> str:
     """A path as it is told: an attribute of the span by its name alone."""
     for prefix, instead in (("attributes.", ""), ("resource.attributes.", "resource: ")):
         if path.startswith(prefix):
-            return instead + dotted((path[len(prefix) :],))
-    return dotted((path,)) if not path.replace(".", "").replace("_", "").isalnum() else path
+            return instead + _name(path[len(prefix) :])
+    return _name(path)
 
 
-def change_words(change: Change, *, longest: int = _LONGEST) -> tuple[str, str, str]:
+def _name(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else dotted((text,))
+
+
+def change_words(change: Change, *, longest: int = _LONGEST) -> tuple[Literal["+", "-", "~"], str, str]:
     """`+`, `-` or `~`; what; and its values as the file would have them."""
     what = path_words(change.path)
     if change.before is ABSENT:
