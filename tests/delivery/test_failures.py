@@ -1,4 +1,7 @@
-"""Failure mode by protocol: outcome, counters, that the other backend lost nothing, that nobody waited."""
+"""Failure mode by protocol: outcome, counters, that the other backend lost nothing, that nobody waited.
+
+The page on delivery shows the same table; `python -m tests.delivery.test_failures` writes it there.
+"""
 
 from __future__ import annotations
 
@@ -173,7 +176,7 @@ MODES = {
     "gRPC hang on connect": Mode(hang_on_connect, "retry", "DEADLINE_EXCEEDED"),
     "gRPC hang on answer": grpc("retry", "DEADLINE_EXCEEDED", hang=True),
     "gRPC never speaks": Mode(lambda: hostile(hang_on_answer), "retry", "DEADLINE_EXCEEDED"),
-    "gRPC answered in HTTP/1": Mode(lambda: hostile(drip), "retry", ""),
+    "gRPC slow drip": Mode(lambda: hostile(drip), "retry", ""),
     "gRPC reset midway": Mode(lambda: hostile(reset_midway), "retry", "UNAVAILABLE"),
     "gRPC refused": Mode(refused, "retry", "UNAVAILABLE"),
     "gRPC unknown host": Mode(unknown_host, "retry", "UNAVAILABLE"),
@@ -240,6 +243,39 @@ def test_each_failure_has_its_outcome_and_harms_nobody_else(mode: str) -> None:
             assert case.says in bad.ledger.health().last_error, bad.ledger.health().last_error
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "delivery.md"
+HEAD = "| what comes of a request | over HTTP | over gRPC |\n|---|---|---|\n"
+WORDS = {
+    "delivered": "delivered",
+    "partial": "partial",
+    "rejected": "rejected",
+    "retry": "retry",
+    "halved": "delivered, halved",
+    "later": "retry, after the 2 s it asked for",
+}
+
+
+def table() -> str:
+    """The modes as the page shows them."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, mode in MODES.items():
+        protocol = "grpc" if name.startswith("gRPC ") else "http"
+        rows.setdefault(name.removeprefix("gRPC "), {})[protocol] = WORDS[mode.kind]
+    lines = (f"| {name} | {row.get('http', '')} | {row.get('grpc', '')} |\n" for name, row in rows.items())
+    return HEAD + "".join(lines)
+
+
+def _around_the_table() -> tuple[str, str]:
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(HEAD)
+    while rest.startswith("|"):
+        rest = rest.partition("\n")[2]
+    return before, rest
+
+
+def test_the_page_on_delivery_shows_this_table() -> None:
+    assert table() in PAGE.read_text(encoding="utf-8")
+
+
 def _is_to_be_sent_again(rig: Any) -> None:
     wait_for(lambda: rig.outlet.health().retry_spans == SPANS, 5, "the batch in the retry store")
     counts = rig.counts
@@ -296,3 +332,7 @@ def test_verification_can_be_switched_off_over_http(tmp_path: Path) -> None:
     ):
         rig.offer(1)
         assert rig.flush(5), rig.ledger.health()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(table().join(_around_the_table()), encoding="utf-8")
