@@ -13,6 +13,9 @@ from ajolo_fanout.plan.environment import BATCH_VARIABLES
 from ajolo_fanout.profiles import catalog
 from ajolo_fanout.reference.__main__ import main
 from ajolo_fanout.reference.pages import pages, stale, write
+from ajolo_fanout.steps.redaction.api_keys import VENDOR_KEYS
+from ajolo_fanout.steps.redaction.content_names import ATTRIBUTES, EVENTS, NOT_CONTENT
+from ajolo_fanout.steps.redaction.detectors import DETECTORS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 CASES = Path(__file__).parent / "cases"
@@ -51,6 +54,21 @@ def test_every_key_and_every_profile_is_there() -> None:
         for text in (*(one.name for one in profile.inputs), *profile.docs, profile.checked.isoformat()):
             assert text in made["backends.md"]
         assert all(reason.replace("|", "\\|") in made["backends.md"] for reason in profile.reasons.values())
+
+
+def test_every_detector_and_every_name_of_content_is_there() -> None:
+    """With what it finds, what becomes of that, and an example of either kind."""
+    page = pages()["redaction.md"]
+    for row in DETECTORS.values():
+        [line] = [line for line in page.splitlines() if line.startswith(f"| `{row.name}` |")]
+        assert f"`[{row.name}]`" in line
+        assert row.description.replace("|", "\\|") in line
+        assert line.count("`") >= 8
+    for name in (*(name for names in ATTRIBUTES.values() for name in names), *EVENTS, *NOT_CONTENT):
+        assert f"`{name}`" in page
+    for key in VENDOR_KEYS:
+        assert key.vendor in page
+        assert key.example not in page
 
 
 @pytest.mark.parametrize("name", RIGHT + WRONG)

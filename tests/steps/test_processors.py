@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import time
+import urllib.parse
 from typing import Any
 
 import pytest
@@ -144,6 +145,15 @@ def test_what_is_no_json_object_or_too_much_is_left_as_it_is(value: Any) -> None
     assert not _after(make_span(attributes={"p": value}), SplitJsonSettings("p")).changed
 
 
+def test_nothing_but_null_gets_lost_on_the_way() -> None:
+    """An empty array or object below stays what it is, at any depth."""
+    draft = _after(
+        make_span(attributes={"p": '{"a": {}, "b": {"c": []}, "d": 1, "e": null}'}),
+        SplitJsonSettings("p", depth=9),
+    )
+    assert dict(draft.attributes) == {"p.a": "{}", "p.b.c": "[]", "p.d": 1}
+
+
 # media
 
 PIXEL = base64.b64encode(b"\x89PNG not really" * 10).decode()
@@ -162,6 +172,15 @@ STAND_IN = f"[media image/png, 150 bytes, sha256:{hashlib.sha256(base64.b64decod
             f"twice data:image/png;base64,{PIXEL} data:image/png;base64,{PIXEL}",
             f"twice {STAND_IN} {STAND_IN}",
         ),
+        (f"data:image/png;charset;base64,{PIXEL}", STAND_IN),
+        (
+            f"data:image/png;base64,{urllib.parse.quote(PIXEL, safe='')}",
+            STAND_IN,
+        ),
+        (f"DATA:image/png;BASE64,{PIXEL}", STAND_IN),
+        (f"data:image/png;base64,{PIXEL[:76]}\r\n{PIXEL[76:152]}\n{PIXEL[152:]}", STAND_IN),
+        (f"data:;base64,{PIXEL}", STAND_IN.replace("image/png", "text/plain")),
+        ("data:, nothing", "data:, nothing"),
         ("data: this is prose", "data: this is prose"),
         ("metadata:x/y", "metadata:x/y"),
         ("data:image/png", "data:image/png"),
@@ -190,7 +209,10 @@ def test_media_goes_from_arrays_maps_events_and_links() -> None:
     assert draft.links[0].attributes["y"] == STAND_IN
 
 
-@pytest.mark.parametrize("text", ["data:" * 50_000, "data:a/b" + ";a=b" * 50_000, "data:a/" + "b" * 200_000])
+@pytest.mark.parametrize(
+    "text",
+    ["data:" * 50_000, "data:a/b" + ";a=b" * 50_000, "data:a/" + "b" * 200_000, "data:" + ";a" * 50_000],
+)
 def test_hostile_text_takes_no_time(text: str) -> None:
     started = time.perf_counter()
     assert replace_media(text) == text

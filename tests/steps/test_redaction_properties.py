@@ -25,6 +25,14 @@ from ajolo_fanout.otlp.encode import encode_resource, encode_scope, encode_span
 from ajolo_fanout.otlp.wire import Tally
 from ajolo_fanout.steps.draft import Draft
 from ajolo_fanout.steps.limits import LimitsSettings
+from ajolo_fanout.steps.processors import (
+    DeleteSettings,
+    DialectSettings,
+    DropEventsSettings,
+    MediaSettings,
+    RenameSettings,
+    SplitJsonSettings,
+)
 from ajolo_fanout.steps.redaction import RedactionSettings
 from ajolo_fanout.steps.redaction.detectors import DETECTORS
 from ajolo_fanout.steps.redaction.expression import Expression
@@ -289,7 +297,19 @@ RULES = [
     RedactionSettings(drop=("a*",), mask=("b*",), hash=("c*",), hash_key=Secret("k" * 16)),
     RedactionSettings(allow=("*",), patterns={"never": Expression.parse("MARK[ZQXJ]{9}")}),
 ]
+WIDE = LimitsSettings(
+    attribute_count_limit=9, event_count_limit=9, link_count_limit=9, attribute_value_length_limit=999
+)
+IDLE = (  # processors that find nothing to do on these spans
+    DeleteSettings(("never.*",)),
+    RenameSettings({"never": "x"}),
+    DropEventsSettings(("never",)),
+    SplitJsonSettings("never"),
+    MediaSettings(),
+    DialectSettings("openinference", "leaf"),
+)
 SHAPERS = [Shaper(Shape(redaction=one)) for one in RULES]
+SHAPERS += [Shaper(Shape(limits=WIDE)), Shaper(Shape(processors=IDLE)), Shaper(Shape(IDLE, RULES[2], WIDE))]
 
 
 @given(spans(), st.sampled_from(SHAPERS))

@@ -112,8 +112,11 @@ def _hash_key(settings: RedactionSettings, merged: Merged, *, known: bool) -> It
     length = len(key.reveal())
     if not length:
         yield merged.place(_HASH_KEY).problem("an empty key hashes so that everybody can guess", "weak-key")
-    elif length < _SAFE_KEY:
-        message = f"a key of {length} characters can be tried out; take {_SAFE_KEY} or more, drawn at random"
+    elif min(length, 2 * len(set(key.reveal()))) < _SAFE_KEY:
+        what = (
+            f"{length} characters" if length < _SAFE_KEY else f"{len(set(key.reveal()))} different characters"
+        )
+        message = f"a key of {what} can be tried out; take {_SAFE_KEY} or more, drawn at random"
         yield merged.place(_HASH_KEY).problem(message, "weak-key", "warning")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ajolo_fanout.reference.backends import backends
 from ajolo_fanout.reference.configuration import configuration
+from ajolo_fanout.reference.redaction import redaction
 from ajolo_fanout.reference.schema import schema
 
 __all__ = ["pages", "stale", "write"]
@@ -19,6 +20,7 @@ def pages() -> Mapping[str, str]:
     return {
         "configuration.md": _NOTE.format("the settings classes") + configuration(),
         "backends.md": _NOTE.format("the profiles in `backends/`") + backends(),
+        "redaction.md": _NOTE.format("the rows in `steps/redaction/`") + redaction(),
         "tracing.schema.json": schema(),
     }
 

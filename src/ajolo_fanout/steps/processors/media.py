@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,9 +22,13 @@ __all__ = ["MediaSettings", "replace_media"]
 
 # RFC 2397. Backslashes are those of a JSON string that stands in a string (`\/`). What follows a `data:` can
 # be told from it in one pass: no part of the pattern can take what the next one needs, but for the last `;`.
+# Base64 may be broken into lines, and its signs be percent-encoded.
+_BASE64 = r"[A-Za-z0-9+/=_%\\-]"
 _DATA_URI = re.compile(
-    r"data:(?P<type>[\w.+-]+\\?/[\w.+-]+)(?P<parameters>(?:;[\w.-]+=[^;,\s\"\\]*)*)"
-    r"(?:;base64,(?P<base64>[A-Za-z0-9+/=_\\-]*)|,(?P<text>[^\s\"'\\<>)\]}]*))"
+    r"data:(?P<type>[\w.+-]+\\?/[\w.+-]+)?(?P<parameters>(?:;(?!base64,)[\w.-]+(?:=[^;,\s\"\\]*)?)*)"
+    rf"(?:;base64,(?P<base64>{_BASE64}*(?:\r?\n{_BASE64}{{20,}})*)"
+    r"|(?(type),(?P<text>[^\s\"'\\<>)\]}]*)|(?!)))",
+    re.IGNORECASE,
 )
 
 
@@ -61,7 +66,7 @@ class MediaSettings:
 def replace_media(value: Any) -> Any:
     """`value` with what stands for each data URI in it; `value` itself where there is none."""
     if isinstance(value, str):
-        return _DATA_URI.sub(_stand_in, value) if "data:" in value else value
+        return _DATA_URI.sub(_stand_in, value) if "data:" in value or "DATA:" in value else value
     if isinstance(value, Mapping):
         kept = {key: replace_media(inner) for key, inner in value.items()}
         return value if all(kept[key] is inner for key, inner in value.items()) else kept
@@ -72,13 +77,13 @@ def replace_media(value: Any) -> Any:
 
 
 def _stand_in(found: re.Match[str]) -> str:
-    kind = found["type"].replace("\\", "")
+    kind = (found["type"] or "text/plain").replace("\\", "")  # as the RFC has it
     content = _decoded(found["base64"]) if found["base64"] is not None else found["text"].encode()
     return f"[media {kind}, {len(content)} bytes, sha256:{hashlib.sha256(content).hexdigest()[:16]}]"
 
 
 def _decoded(text: str) -> bytes:
-    plain = text.replace("\\", "").rstrip("=")
+    plain = urllib.parse.unquote(text).replace("\\", "").replace("\r", "").replace("\n", "").rstrip("=")
     padded = plain + "=" * (-len(plain) % 4)
     try:
         return base64.b64decode(padded, altchars=b"-_" if "-" in plain or "_" in plain else None)

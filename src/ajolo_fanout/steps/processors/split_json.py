@@ -72,7 +72,7 @@ def _parts(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
         below = f"{name}.{key}"
         if not isinstance(part, (dict, list)):
             yield below, part
-        elif depth > 1:
+        elif depth > 1 and part:
             yield from _parts(part, below, depth - 1)
         else:
             yield below, json.dumps(part, ensure_ascii=False)

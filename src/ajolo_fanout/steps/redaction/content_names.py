@@ -111,6 +111,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "db.chroma.*.where_document",
     ),
     "Langfuse": (
+        "input",
+        "output",
         "langfuse.observation.input",
         "langfuse.observation.output",
         "langfuse.observation.metadata",
