@@ -382,6 +382,19 @@ def test_a_first_pass_over_hints_misses_nothing(name: str, text: str) -> None:
     assert scanner((name,)).scan(text) == UNHINTED[name].scan(text)
 
 
+def test_a_detector_runs_alone_only_where_the_set_says_so() -> None:
+    """On prose none does, and on a text with one secret hardly more than its own."""
+    prose = (
+        "You are a helpful assistant for the customers of a book shop. Answer briefly, and never guess. " * 30
+    )
+    assert ALL.asked(prose) == ()
+    assert ALL.asked(f"{prose} alice@example.com") == ("email",)
+    assert ALL.asked(f"{prose} GB82WEST12345698765432") == ("phone", "credit_card", "iban"), "in their order"
+    for row in DETECTORS.values():
+        for text in row.examples:
+            assert row.name in ALL.asked(text) or "\\" in text
+
+
 HOSTILE = {
     "a run of letters": "a",
     "a run of digits": "1",

@@ -124,6 +124,11 @@ class Scanner:
         found: dict[str, None] = {}
         return Scan(self._scan(text, name, found, 0), tuple(found)) if text else Scan(text)
 
+    def asked(self, text: str) -> tuple[str, ...]:
+        """The detectors that the set lets look at `text` as it stands; the others never run on it."""
+        hints = sorted(self._hints(_utf8(text)))
+        return tuple(dict.fromkeys(self._compiled[index].detector for index in hints))
+
     def _scan(self, text: str, name: str, found: dict[str, None], depth: int) -> str:
         if name:
             for is_secret, detector in self._by_name(name):
