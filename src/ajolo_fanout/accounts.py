@@ -36,6 +36,7 @@ class Accounts:
         open_spans: Those that haven't ended.
         never_recorded: How many traces the provider's sampler has never recorded since the provider was made.
         open_at_end: How many spans were open at the shutdown; None before it.
+        before: What kept the same ledgers up to now, for another inbox.
     """
 
     plan: Plan
@@ -46,32 +47,33 @@ class Accounts:
     open_spans: OpenSpans
     never_recorded: Callable[[], int]
     open_at_end: int | None = None
+    before: Accounts | None = None
     _never_before: int = 0  # by an earlier installation on the same provider, or before a fork
     _reading: threading.RLock = attrs.field(init=False)  # re-entered by finalizers
     _settled: dict[str, int] = attrs.field(init=False)
     _carried: Counter[str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.reset()
+        if self.before is None:
+            self.reset()
+            return
+        before, self.before = self.before, None
+        before.health()  # which settles what its inbox has counted
+        self._begin()
+        self._carried = before._carried  # noqa: SLF001 - another of the same kind
+        self._never_before = before._never_before  # noqa: SLF001
 
     def reset(self) -> None:
         """Count from zero: at the start, and in a forked child."""
-        self._reading = threading.RLock()
-        self._settled = dict.fromkeys(_AT_THE_INBOX.values(), 0)
+        self._begin()
         self._carried = Counter()
         self._never_before = self.never_recorded()
         for ledger in self.ledgers.values():
             ledger.reset()
 
-    def absorb(self, before: Accounts) -> None:
-        """Take over what another kept for this installation, where it counts nothing any more."""
-        before.health()  # which settles the rest
-        with self._reading:
-            for name, ledger in self.ledgers.items():
-                with self.inbox.moving:
-                    ledger.absorb(before.ledgers[name])
-            self._carried += before._carried
-            self._never_before = before._never_before
+    def _begin(self) -> None:
+        self._reading = threading.RLock()
+        self._settled = dict.fromkeys(_AT_THE_INBOX.values(), 0)
 
     def report(self) -> Report:
         """What became of the spans since the previous report."""

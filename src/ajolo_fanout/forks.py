@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable
+from functools import partial
 
 __all__ = ["in_child", "notice"]
 
@@ -16,31 +18,35 @@ _log = logging.getLogger("ajolo_fanout.process")
 
 _calls: list[Callable[[], None]] = []
 _pid = os.getpid()
+_noticing = threading.Lock()
 
 
 def in_child(call: Callable[[], None]) -> None:
-    """Have `call` made in every forked child, for good, in the order of these registrations."""
+    """Have `call` made in every forked child, for good.
+
+    After what others, the SDK among them, have registered with Python up to now, and before what they will.
+    """
     _calls.append(call)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(_make, call))
 
 
 def notice() -> bool:
     """Start over where this process is a child whose fork went unnoticed; whether it was."""
     if os.getpid() == _pid:
         return False
-    _start_over()
-    return True
+    with _noticing:
+        unnoticed = os.getpid() != _pid
+        for call in _calls if unnoticed else ():
+            _make(call)
+    return unnoticed
 
 
-def _start_over() -> None:
+def _make(call: Callable[[], None]) -> None:
     global _pid  # noqa: PLW0603 - of the process, as a fork is
     _pid = os.getpid()
-    for call in _calls:
-        try:
-            call()
-        except Exception:
-            # Raised here it would only be printed by the interpreter; the others must still start over.
-            _log.exception("starting over after a fork failed")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over)
+    try:
+        call()
+    except Exception:
+        # Raised here it would only be printed by the interpreter; the others must still start over.
+        _log.exception("starting over after a fork failed")

@@ -7,11 +7,9 @@ built anew where gevent makes other threads and locks of the program's.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-import attrs
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -33,21 +31,7 @@ from ajolo_fanout.waiting import Waiters
 
 __all__ = ["Machinery"]
 
-_LONG = 24 * 3600.0
-"""Seconds: longer than anything waits to be sent again."""
-
-_GRACE = 0.2
-"""Seconds for a thread that was cut off to say that it is done."""
-
 _log = logging.getLogger("ajolo_fanout.fanout")
-
-
-@attrs.frozen
-class _Before:
-    """What was at work here before, and its end."""
-
-    machinery: Machinery
-    done: process.Pending
 
 
 class Machinery:
@@ -55,7 +39,8 @@ class Machinery:
 
     Attributes:
         processors: The SDK's `BatchSpanProcessor` of each backend, by name.
-        accounts: What became of the spans.
+        ledgers: What became of each backend's spans.
+        accounts: All that was counted.
         standby: The thread for the end of the process.
         waiters: The threads that wait for event loops.
         stopped: Whether it takes no more spans.
@@ -84,7 +69,7 @@ class Machinery:
             handle: What the provider's flush and shutdown are passed on to.
             isolation: Where failures end.
             ours: Whether the provider was built by us.
-            before: Whose place it takes, and who sends what it has, and counts it here.
+            before: Whose place it takes: what waits there is sent from here, and counted on.
         """
         self._provider = provider
         self._isolation = isolation
@@ -92,7 +77,8 @@ class Machinery:
         surroundings.prepare()
         self.stopped = self.forsaken = False
         self.greenlets = surroundings.threads_are_greenlets()
-        ledgers = {one.name: Ledger(one.name) for one in backends}
+        ledgers = {one.name: Ledger(one.name) for one in backends} if before is None else before.ledgers
+        self.ledgers: Mapping[str, Ledger] = ledgers
         self._reaches = {one.name: Reach(one.name) for one in backends}
         self._outlets = {one.name: Outlet(one, ledgers[one.name]) for one in backends}
         self.processors: Mapping[str, BatchSpanProcessor] = MappingProxyType(
@@ -112,7 +98,7 @@ class Machinery:
         self.standby = process.Standby("ajolo-fanout-standby")
         self.waiters = Waiters("ajolo-fanout-waiter")
         self._open_spans = self._watch_open_spans(before)
-        self.accounts = Accounts(
+        self.accounts: Accounts = Accounts(
             plan,
             ledgers,
             self._outlets,
@@ -120,10 +106,10 @@ class Machinery:
             self._router.whole.buffer,
             self._open_spans,
             self._never_recorded,
+            before=None if before is None else before.accounts,
         )
         self._others: Others | None = None
         self._router.start()
-        self._before: _Before | None = None
         if before is None:
             self._processor = WatchingSpanProcessor(self._inbox, handle, self._starts, self._open_spans)
             # The SDK's own method: Phoenix's provider overrides it, and throws its own processor out for ours.
@@ -131,7 +117,7 @@ class Machinery:
         else:
             self._processor = before._processor  # noqa: SLF001 - another of the same kind
             self._processor.turn_to(self._inbox, self._starts)
-            self._before = before.hand_over(self)
+            before.hand_over(self._inbox, self._outlets)
         urls = {one.name: one.target.url for one in backends if one.target.kind == "otlp"}
         self._others = Others(provider, self._processor, urls)
 
@@ -160,8 +146,6 @@ class Machinery:
         run("draining the inbox", self._router.drain, deadline)
         run("flushing the backends", flush_all, self._outlets.values(), deadline)
         run("looking for what should be known", self.notice)
-        if self._before is not None and self._before.done.wait(deadline):
-            self._before = None
 
     def ask_for_flush(self, deadline: float, done: Callable[[], None]) -> None:
         """Have a flush made, without waiting here; `done` is called when it is."""
@@ -185,45 +169,23 @@ class Machinery:
         run = self._isolation.run
         run("keeping no more traces", self._starts.stop)
         run("counting spans that are open", self._end_open_spans)
-        self._stop_parts(deadline)
-        run("looking for what should be known", self.notice)
-        if self._before is not None and not self._before.done.wait(deadline):
-            run("cutting off what was there before", self._before.machinery.cut_off)
-            self._before.done.wait(deadline + _GRACE)
-
-    def _stop_parts(self, deadline: float) -> None:
-        run = self._isolation.run
         run("stopping the router", self._router.stop, deadline)
         if not self.forsaken:
             run("shutting the backends down", shutdown_all, self._outlets.values(), deadline)
-            self.waiters.stop()
-            self.standby.stop()
+        run("looking for what should be known", self.notice)
+        self.waiters.stop()
+        self.standby.stop()
 
-    def hand_over(self, other: Machinery) -> _Before | None:
-        """Give up the place to `other`, which counts what was counted here once all of it has its fate.
+    def hand_over(self, inbox: Inbox, outlets: Mapping[str, Outlet]) -> None:
+        """Give what waits here to the one that takes the place; nothing is waited for.
 
-        Takes no more time than a start: what is here is sent by its own threads, for as long as that takes.
-
-        Returns:
-            What to wait for at the end; None where nothing is left to do.
+        The threads, where there are any, stay as they are, asleep: gevent's `threading` can't let them end.
+        A request that is under way goes on, and is counted in the same ledger.
         """
-        if self.forsaken:
-            for item in self._inbox.rest():
-                other._inbox.put(item)
-            return None
-
-        def finish() -> None:
-            self.stopped = True
-            self._isolation.run("keeping no more traces", self._starts.stop)
-            self._stop_parts(time.monotonic() + _LONG)
-            other.accounts.absorb(self.accounts)
-
-        return _Before(self, self.standby.call(finish))
-
-    def cut_off(self) -> None:
-        """Send nothing any more, and count what is left as lost."""
-        for outlet in self._outlets.values():
-            outlet.wait_shutdown(0)
+        for item in self._inbox.rest() if self.forsaken else self._router.give_up():
+            inbox.put(item)
+        for name, outlet in self._outlets.items() if not self.forsaken else ():
+            outlets[name].offer_all(outlet.give_up())
 
     def _end_open_spans(self) -> None:
         self.accounts.open_at_end = left = self._open_spans.count
@@ -244,7 +206,6 @@ class Machinery:
     def after_fork(self) -> None:
         """Start over in a forked child: threads, queues, connections; counts from zero."""
         self.accounts.reset()
-        self._before = None
         if self.stopped:
             return
         if surroundings.threads_are_greenlets() or not surroundings.settled():

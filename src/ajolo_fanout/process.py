@@ -92,9 +92,7 @@ class Standby:
     def _start(self) -> None:
         self._calls: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._closed = False
-        self._thread = threading.Thread(
-            target=surroundings.lasting(self._serve), name=self._name, daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
         self._thread.start()
 
     def call(self, work: Callable[[], object]) -> Pending:
@@ -168,6 +166,7 @@ class _Process:
     ] = ()  # replaced as a whole, never changed: the handler reads it without a lock
     forked: weakref.WeakSet[Forked] = attrs.field(factory=weakref.WeakSet)
     hooked: bool = False
+    fork_hooked: bool = False
     forked_unsettled: bool = False  # a child whose signal handlers may have been replaced
     ending: bool = False
     holding: bool = False
@@ -208,6 +207,9 @@ def watch_fork(one: Forked) -> None:
     """Call `one.after_fork()` in every forked child, for as long as `one` exists."""
     with _lock:
         _process.forked.add(one)
+        if not _process.fork_hooked:
+            _process.fork_hooked = True
+            forks.in_child(_in_forked_child)
 
 
 def settle(one: Guarded) -> None:
@@ -370,6 +372,3 @@ def _start_over(one: Forked) -> None:
     except Exception:
         # Raised here it would only be printed by the interpreter; the others must still start over.
         _log.exception("starting over after a fork failed")
-
-
-forks.in_child(_in_forked_child)

@@ -7,13 +7,16 @@ and `tests/install/test_sdk_internals.py` fails on the day that it has.
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 __all__ = [
     "describe_processor",
@@ -24,6 +27,7 @@ __all__ = [
     "set_span_limits",
     "span_limits",
     "span_processors",
+    "take_queue",
 ]
 
 
@@ -57,6 +61,16 @@ def remove_span_processor(provider: TracerProvider, processor: SpanProcessor) ->
     return len(kept) < len(present)
 
 
+def take_queue(processor: BatchSpanProcessor) -> list[Any]:
+    """Empty the queue of a processor whose thread is asleep for good; oldest first, empty where unknown."""
+    queue = getattr(getattr(processor, "_batch_processor", None), "_queue", None)
+    taken: list[Any] = []
+    with contextlib.suppress(IndexError):  # empty
+        while isinstance(queue, collections.deque):
+            taken.append(queue.pop())
+    return taken
+
+
 def set_resource(provider: TracerProvider, resource: Resource) -> bool:
     """Lay `resource` over that of `provider` and of the tracers it has made; False where that can't be done.
 
@@ -83,7 +97,7 @@ def set_span_limits(provider: TracerProvider, limits: SpanLimits) -> bool:
     return True
 
 
-@contextmanager
+@contextlib.contextmanager
 def no_global_provider() -> Iterator[None]:
     """Within it, it is as if no global provider had ever been set; afterwards it is as it was before. For tests.
 

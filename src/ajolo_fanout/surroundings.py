@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 __all__ = [
     "RealThreads",
     "in_main_thread",
-    "lasting",
     "prepare",
     "settled",
     "spawn",
@@ -26,9 +25,6 @@ __all__ = [
 ]
 
 _Answer = TypeVar("_Answer")
-
-_DAY = 86_400.0
-"""Seconds."""
 
 
 def threads_are_greenlets() -> bool:
@@ -53,21 +49,6 @@ def spawn(call: Callable[[], object]) -> None:
     For signal handlers: they may interrupt the hub itself, which can't wait.
     """
     sys.modules["gevent"].spawn(call)
-
-
-def lasting(work: Callable[[], object]) -> Callable[[], None]:
-    """`work` for a thread: when it is done, and gevent has come meanwhile, the thread sleeps rather than ends.
-
-    `threading` takes the thread that ends off its list by a number that gevent gives then, and fails on stderr.
-    """
-    before = threads_are_greenlets()
-
-    def run() -> None:
-        work()
-        while threads_are_greenlets() and not before:
-            import_module("gevent.monkey").get_original("time", "sleep")(_DAY)
-
-    return run
 
 
 def settled() -> bool:

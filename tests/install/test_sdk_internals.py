@@ -119,3 +119,15 @@ def test_what_has_changed_beyond_recognition_is_unknown_and_never_an_error() -> 
     assert sdk_internals.span_limits(odd) is None
     assert sdk_internals.set_span_limits(odd, SpanLimits()) is False
     assert sdk_internals.remove_span_processor(odd, Counting()) is False
+
+
+def test_a_queue_is_taken_oldest_first_and_nothing_of_it_is_exported() -> None:
+    exporter = InMemorySpanExporter()
+    processor = BatchSpanProcessor(exporter, schedule_delay_millis=60_000)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    for name in ("one", "two", "three"):
+        provider.get_tracer("test").start_span(name).end()
+    assert [span.name for span in sdk_internals.take_queue(processor)] == ["one", "two", "three"]
+    provider.shutdown()
+    assert exporter.get_finished_spans() == ()

@@ -18,7 +18,7 @@ import attrs
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from ajolo_fanout import surroundings
+from ajolo_fanout import sdk_internals
 from ajolo_fanout.delivery.account import GateAccount
 from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.dispatch import Dispatch
@@ -103,7 +103,6 @@ class Outlet:
             max_export_batch_size=batch.max_export_batch_size,
             export_timeout_millis=float(batch.export_timeout) * 1000,
         )
-        self._greenlets = surroundings.threads_are_greenlets()
         self._stopper = Stopper(f"ajolo_fanout-stopper-{backend.name}")
         self._closing = False
         self._sent_by = math.inf
@@ -256,9 +255,7 @@ class Outlet:
         if self._redelivery is not None:
             self._redelivery.drain_spool(deadline)
             self._redelivery.spill()
-        if self._greenlets is surroundings.threads_are_greenlets():
-            self.processor.shutdown()  # type: ignore[no-untyped-call]
-        # Else its thread sleeps on: `threading` can't let it end any more, and says so on stderr.
+        self.processor.shutdown()  # type: ignore[no-untyped-call]
         return drained
 
     def _cut_off(self) -> bool:
@@ -320,6 +317,12 @@ class Outlet:
         self._stopper.start()
         if self._redelivery is not None:
             self._redelivery.start()
+
+    def give_up(self) -> list[Rendition]:
+        """What waits here, for the outlet that takes this one's place; what is being sent, is sent."""
+        waiting = cast("list[Rendition]", sdk_internals.take_queue(self.processor))
+        self._gate.settle("queue", len(waiting), sum(one.size for one in waiting), lambda: None)
+        return waiting + (self._redelivery.give_up() if self._redelivery is not None else [])
 
     def forsake(self) -> None:
         """In a forked child where the parent's greenlets live on: nothing of it is to be sent, or counted, here.

@@ -19,7 +19,6 @@ from functools import partial
 
 import attrs
 
-from ajolo_fanout import surroundings
 from ajolo_fanout.config.retry import RetrySettings
 from ajolo_fanout.delivery.account import GateAccount, SpoolAccount
 from ajolo_fanout.delivery.backoff import Backoff
@@ -103,8 +102,7 @@ class Redelivery:
             self._spooling.reset()
         name = f"ajolo_fanout-redelivery-{self._books.backend}"
         # In a context of its own: nothing that we send is traced.
-        work = surroundings.lasting(partial(suppressed().run, self._work))
-        threading.Thread(target=work, name=name, daemon=True).start()
+        threading.Thread(target=suppressed().run, args=(self._work,), name=name, daemon=True).start()
 
     @property
     def down(self) -> bool:
@@ -255,6 +253,14 @@ class Redelivery:
         self._stopped = True
         self._store.clear()
 
+    def give_up(self) -> list[Rendition]:
+        """What waits here, for who takes this one's place."""
+        with self._changed:
+            waiting = [one for held in self._store for one in held.renditions]
+            self._store.clear()
+        self._gate.settle("retry", len(waiting), sum(map(_size_of, waiting)), _nothing)
+        return waiting
+
     # The thread.
 
     def _work(self) -> None:
@@ -376,3 +382,7 @@ class Redelivery:
         self._books.tell("too_old", message, count)
         if not self._store:
             self._changed.notify_all()
+
+
+def _nothing() -> None:
+    """Their fate is still open."""

@@ -8,8 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ajolo_fanout import surroundings
-
 __all__ = ["Job", "Stopper"]
 
 _log = logging.getLogger("ajolo_fanout.delivery")
@@ -58,7 +56,7 @@ class Stopper:
         self._changed = threading.Condition()
         self._jobs: deque[Job] = deque()
         self._ended = False
-        threading.Thread(target=surroundings.lasting(self._work), name=self._name, daemon=True).start()
+        threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def ask(self, kind: str, call: Callable[[float], bool], deadline: float) -> Job:
         """Have `call(deadline)` made; joins a job of the same kind that hasn't begun yet."""

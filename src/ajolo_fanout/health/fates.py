@@ -7,8 +7,7 @@ At any moment, for each backend::
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -117,23 +116,14 @@ class Counts:
 
     def __sub__(self, earlier: Counts) -> Counts:
         """What happened between `earlier` and this."""
-        return self._with(earlier, operator.sub)
-
-    def __add__(self, other: Counts) -> Counts:
-        """Both together."""
-        return self._with(other, operator.add)
-
-    def _with(self, other: Counts, take: Callable[[int, int], int]) -> Counts:
         made: dict[str, Any] = {}
         for field in attrs.fields(Counts):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            now, before = getattr(self, field.name), getattr(earlier, field.name)
             if field.name in _BY_REASON:
-                taken = {
-                    reason: take(mine.get(reason, 0), theirs.get(reason, 0)) for reason in {**mine, **theirs}
-                }
-                made[field.name] = {reason: n for reason, n in taken.items() if n}
+                since = {reason: n - before.get(reason, 0) for reason, n in now.items()}
+                made[field.name] = {reason: n for reason, n in since.items() if n}
             else:
-                made[field.name] = take(mine, theirs)
+                made[field.name] = now - before
         return Counts(**made)
 
     def to_dict(self) -> dict[str, Any]:

@@ -110,21 +110,6 @@ class Ledger:
         """The provider's sampler left out `n` spans, which nobody will ever see."""
         self._add("never_recorded", n)
 
-    def absorb(self, other: Ledger) -> None:
-        """Take over what `other` has counted, and what of it was reported; for the ledger that takes its place.
-
-        Args:
-            other: Nothing is counted there any more.
-        """
-        with other._lock:
-            counters, lost, reported = dict(other._n), dict(other._lost), other._reported
-        with self._lock:
-            for name, n in counters.items():
-                self._n[name] += n
-            for reason, n in lost.items():
-                self._lost[reason] += n
-            self._reported = self._reported + reported
-
     # States.
 
     def succeeded(self) -> None:

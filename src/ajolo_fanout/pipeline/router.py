@@ -16,7 +16,6 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import TraceFlags
 
-from ajolo_fanout import surroundings
 from ajolo_fanout.config.sampling import BufferSettings
 from ajolo_fanout.health.say import Teller, raised
 from ajolo_fanout.pipeline.buffer import Held
@@ -108,8 +107,7 @@ class Router:
     def start(self) -> None:
         """Start the thread; a second call does nothing."""
         if self._thread is None and not self._stopped:
-            work = surroundings.lasting(self._run)
-            self._thread = threading.Thread(target=work, name="ajolo-fanout-router", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="ajolo-fanout-router", daemon=True)
             self._thread.start()
 
     def drain(self, deadline: float) -> bool:
@@ -158,6 +156,13 @@ class Router:
         self._thread = None
         self._whole.buffer.clear()
         self._inbox.after_fork()
+
+    def give_up(self) -> list[Any]:
+        """What waits in the inbox, for the router that takes this one's place; what is held goes on to the gates."""
+        waiting = self._inbox.rest()
+        if self._whole.buffer.spans:
+            self._give_ruled(self._whole.everything())
+        return waiting
 
     def _pass(self, mark: Mark, deadline: float) -> bool:
         thread = self._thread
