@@ -14,6 +14,7 @@ from ajolo_fanout.config.document import parse
 from ajolo_fanout.health.fates import REASONS
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.profiles import catalog
+from ajolo_fanout.replay.infile import run_test
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -63,6 +64,16 @@ def test_every_configuration_shown_is_valid(page: str, text: str) -> None:
     whole = text if "schema = 1" in text else f"schema = 1\n{text}"
     plan = resolve(parse(whole, page), {}, allow_unset=True)
     assert plan.backends or "[backends" not in text
+
+
+@pytest.mark.parametrize(("page", "text"), [one for one in blocks("toml") if "[[tests]]" in one[1]])
+def test_every_test_of_a_file_that_is_shown_passes(page: str, text: str) -> None:
+    """What is copied from a page works: the tests in it, too."""
+    document = parse(text, page)
+    plan = resolve(document, {}, allow_unset=True)
+    judged = [run_test(plan, document, number) for number in range(len(plan.tests))]
+    assert judged
+    assert [str(one) for each in judged for one in each.differences] == []
 
 
 @pytest.mark.parametrize(("page", "text"), blocks("python"))

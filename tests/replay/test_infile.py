@@ -113,9 +113,9 @@ def test_what_is_as_expected_passes(run: Callable[[str], Judged], text: str) -> 
             [
                 f'{LINE + 1}:a[0].attributes.x: a, n: expected x = "b", got "a\\u001b[1m"',
                 f"{LINE + 1}:a[0].attributes.y: a, n: expected y = {{ equals = [1] }}, got [1, 2]",
-                f'{LINE + 1}:a[0].attributes."z.z": a, n: expected "z.z" = 1, got nothing',
-                f'{LINE + 1}:a[0].absent[0]: a, n: expected no "?", got x = "a\\u001b[1m"',
-                f'{LINE + 1}:a[0].absent[0]: a, n: expected no "?", got y = [1, 2]',
+                f'{LINE + 1}:a[0].attributes."z.z": a, n: expected z.z = 1, got nothing',
+                f'{LINE + 1}:a[0].absent[0]: a, n: expected no ?, got x = "a\\u001b[1m"',
+                f"{LINE + 1}:a[0].absent[0]: a, n: expected no ?, got y = [1, 2]",
             ],
         ),
         (

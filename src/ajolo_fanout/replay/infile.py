@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ajolo_fanout.config.document import Document
-from ajolo_fanout.config.places import KeyPath, Place, dotted
+from ajolo_fanout.config.places import KeyPath, Place
 from ajolo_fanout.config.tests import ExpectedSpan, InFileTest
 from ajolo_fanout.errors import ConfigError
 from ajolo_fanout.plan.model import Plan
@@ -17,7 +17,7 @@ from ajolo_fanout.replay.given import Given, given_spans
 from ajolo_fanout.replay.model import Outcome
 from ajolo_fanout.replay.recording import SpansError, load_spans
 from ajolo_fanout.replay.replay import replay
-from ajolo_fanout.replay.words import fate_words, value_words
+from ajolo_fanout.replay.words import fate_words, name_words, value_words
 from ajolo_fanout.steps.condition import MISSING
 from ajolo_fanout.steps.glob import compile_glob
 
@@ -154,13 +154,13 @@ def _compare_attributes(
     for name, condition in expected.attributes.items():
         value = attributes.get(name, MISSING)
         if not condition.holds(value):
-            wanted = f"{dotted((name,))} = {value_words(condition.written)}"
+            wanted = f"{name_words(name)} = {value_words(condition.written)}"
             yield ("attributes", name), wanted, _value(value)
     for index, pattern in enumerate(expected.absent):
         fits = compile_glob(pattern)
         for name, value in attributes.items():
             if fits(name):
-                yield ("absent", index), f"no {dotted((pattern,))}", f"{dotted((name,))} = {_value(value)}"
+                yield ("absent", index), f"no {name_words(pattern)}", f"{name_words(name)} = {_value(value)}"
 
 
 def _parent(parent: str) -> str:

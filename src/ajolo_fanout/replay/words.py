@@ -13,7 +13,16 @@ from ajolo_fanout.replay.model import Outcome
 from ajolo_fanout.steps.additions import ROOT
 from ajolo_fanout.values import BUILT_IN, Origin
 
-__all__ = ["at", "change_words", "fate_words", "parent_words", "path_words", "printable_line", "value_words"]
+__all__ = [
+    "at",
+    "change_words",
+    "fate_words",
+    "name_words",
+    "parent_words",
+    "path_words",
+    "printable_line",
+    "value_words",
+]
 
 _LONGEST = 300
 _PLAIN = re.compile(r"[\w.*?:/@-]+")
@@ -43,11 +52,12 @@ def path_words(path: str) -> str:
     """A path as it is told: an attribute of the span by its name alone."""
     for prefix, instead in (("attributes.", ""), ("resource.attributes.", "resource: ")):
         if path.startswith(prefix):
-            return instead + _name(path[len(prefix) :])
-    return _name(path)
+            return instead + name_words(path[len(prefix) :])
+    return name_words(path)
 
 
-def _name(text: str) -> str:
+def name_words(text: str) -> str:
+    """A name as it is told: in quotes only where it would be taken for something else."""
     return text if _PLAIN.fullmatch(text) else dotted((text,))
 
 
