@@ -67,6 +67,7 @@ def sent(phoenix: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fan
     path = tmp_path_factory.mktemp("file") / "tracing.toml"
     lines = ["schema = 1", "[service]", 'name = "weather"', "[defaults]"]
     lines += ['processors = [{ type = "dialect", to = "openinference" }]', 'batch.schedule_delay = "60s"']
+    lines += ['timeout = "60s"']
     for name, key in (("phoenix", KEY), ("wrong_key", "nonsense")):
         lines += [f"[backends.{name}]", 'type = "otlp"', f'endpoint = "{phoenix}"']
         lines += [f'headers = {{ Authorization = "Bearer {key}", x-project-name = "{PROJECT}" }}']
@@ -107,9 +108,9 @@ def test_its_users_see_the_agents_tree(phoenix: str, sent: Fanout) -> None:
     for span in CHATS:
         attributes = shown[hexed(span.context.span_id)]["attributes"]
         assert attributes["llm.model_name"] == span.attributes["gen_ai.request.model"]
-        assert ("llm.output_messages.0.message.content" in attributes) == (
-            "gen_ai.completion" in span.attributes
-        )
+        if said := span.attributes.get("gen_ai.completion"):
+            assert attributes["llm.output_messages.0.message.content"] == said
+    assert any(span.attributes.get("gen_ai.completion") for span in CHATS), "an answer is among them"
     assert [span for span in shown.values() if span["status_code"] == "ERROR"], "a failed tool is among them"
 
 
