@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
+from tests import own
 from tests.delivery.hostile import Hostile, answering, never_read, reset_midway
 from tests.doctor.support import diagnosed, examined, hosts, names, one
 
@@ -305,6 +306,26 @@ def test_a_step_that_fails_is_told_with_its_place() -> None:
         assert server.spans == []
     assert found.verdict == "step-failed"
     assert "own.py" in found.said
+
+
+def test_a_step_that_never_comes_back_is_told_as_that() -> None:
+    """Not as a backend that doesn't answer: it was never asked."""
+    more = '[[backends.b.processors]]\ntype = "tests.own:sleeps_for_ever"\n'
+    with OtlpServer() as server:
+        found = diagnosed(backend(server.endpoint, more=more), seconds=2)
+        own.release.set()
+        posted = [request for request in server.requests if request.method == "POST"]
+    own.release.clear()
+    assert posted == []
+    assert found.verdict == "step-failed"
+    assert "came to no end" in found.said
+
+
+def test_where_the_sdk_is_disabled_no_span_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
+    with OtlpServer() as server:
+        found = diagnosed(backend(server.endpoint))
+    assert (found.verdict, found.next) == ("sdk-disabled", "unset OTEL_SDK_DISABLED")
 
 
 def test_many_backends_are_asked_side_by_side_and_each_is_told_in_the_files_order() -> None:

@@ -109,6 +109,14 @@ def test_a_key_only_the_other_intake_takes(vendor: Vendor) -> None:
     assert (found.verdict, found.next) == ("wrong-intake", 'set `intake = "api"`')
 
 
+def test_the_other_intake_is_judged_by_its_answer_whoever_sends(vendor: Vendor) -> None:
+    """A stock exporter can't tell, and the question is where spans arrive."""
+    vendor.otlp.answer = Answer(status=404)
+    vendor.api.path = "/nothing"
+    found = vendor.diagnosed(EU + 'exporter = "stock"\n')
+    assert one(found, "intake").said.startswith('`intake = "api"` doesn\'t take it either: 404')
+
+
 def test_the_older_recipes_intake_that_is_not_there(vendor: Vendor) -> None:
     vendor.api.path = "/nothing"
     found = vendor.diagnosed(EU + 'intake = "api"\n')

@@ -23,7 +23,7 @@ from ajolo_fanout.doctor.findings import Check, Diagnosis, Trouble, conclude
 from ajolo_fanout.doctor.limits import STEP, Deadline, limited, side_by_side
 from ajolo_fanout.doctor.local import check_console, check_folder, check_socket
 from ajolo_fanout.doctor.reading import read_trial
-from ajolo_fanout.doctor.trial import try_span
+from ajolo_fanout.doctor.trial import is_disabled, try_span
 from ajolo_fanout.health.say import raised
 from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.profiles.endpoint import is_loopback
@@ -255,7 +255,7 @@ class Examiner:
         refused = check.code == "key-refused"
         if refused and self._find_site and not any(one.name == "site" for one in self.checks):
             self._passes("site", self._site)
-        for other in intakes(self._written):
+        for other in intakes(self._written) if check.code != "sdk-disabled" else ():
             self._passes("intake", partial(self._intake, other, check))
 
     def _span(self, *, quiet: bool = False, way: network.Way | None = None) -> Check:
@@ -263,11 +263,14 @@ class Examiner:
         backend = self._backend
         if backend.stock:
             self._passes("stock", lambda: self._trial(backend, name="stock"))
-            backend = attrs.evolve(backend, settings=attrs.evolve(backend.settings, exporter="own"))
+            backend = _sent_by_us(backend)
         self._passes("span", lambda: self._second_thoughts(self._trial(backend, quiet=quiet), way))
         return next(one for one in reversed(self.checks) if one.name == "span")
 
     def _trial(self, backend: BackendPlan, *, name: str = "span", quiet: bool = False) -> Check:
+        if is_disabled(os.environ):
+            said = "OTEL_SDK_DISABLED=true: no span is made in this environment"
+            raise Trouble("sdk-disabled", said, "unset OTEL_SDK_DISABLED")
         seconds = self._left(max(STEP, float(backend.settings.timeout)))
         trial = try_span(self._plan, backend, seconds, quiet=quiet)
         if trial.planned and name == "span":
@@ -297,7 +300,8 @@ class Examiner:
     def _intake(self, other: Elsewhere, here: Check) -> Check:
         """The check `intake`: a span to the vendor's other intake."""
         target = attrs.evolve(other.target, url=self._route(other.target.url))
-        there = self._trial(attrs.evolve(self._backend, target=target), name="intake")
+        backend = _sent_by_us(attrs.evolve(self._backend, target=target))
+        there = self._trial(backend, name="intake")
         if there.status in ("ok", "warning"):
             if here.status == "failed":
                 told = f"`{other.written}` takes the span which this intake refuses"
@@ -356,6 +360,11 @@ def _routed(backend: BackendPlan, route: Route) -> BackendPlan:
     if backend.target.kind != "otlp" or backend.target.url.startswith("unix:"):
         return backend
     return attrs.evolve(backend, target=attrs.evolve(backend.target, url=route(backend.target.url)))
+
+
+def _sent_by_us(backend: BackendPlan) -> BackendPlan:
+    """The backend with our own sender, which hears the answer, whoever sends otherwise."""
+    return attrs.evolve(backend, settings=attrs.evolve(backend.settings, exporter="own"))
 
 
 def _secrets(target: Target) -> Sequence[Secret]:

@@ -60,6 +60,9 @@ def _without_answer(backend: BackendPlan, trial: Trial, name: str, seconds: floa
     if counts.lost.get("error"):
         advice = "look at this step of the file, or of the program's own code"
         return Check(name, "failed", trial.said or "a step failed", advice, "step-failed")
+    if not trial.reached and not counts.lost_total:
+        said = f"the steps of the pipeline came to no end in {seconds:.0f} s"
+        return Check(name, "failed", said, "look for a processor of your own that waits", "step-failed")
     if counts.handed_over:
         found = (
             f"handed over to the stock exporter, which can't tell whether it arrived; trace {trial.trace_id}"

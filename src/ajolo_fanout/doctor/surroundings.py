@@ -16,6 +16,7 @@ from ajolo_fanout import sdk_internals
 from ajolo_fanout.config.document import Document
 from ajolo_fanout.doctor.findings import Check
 from ajolo_fanout.doctor.network import read_proxy
+from ajolo_fanout.doctor.trial import is_disabled
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.health.say import raised
 from ajolo_fanout.others import VENDORS
@@ -104,7 +105,7 @@ def look_around(plan: Plan, document: Document, environ: Mapping[str, str]) -> t
 
 
 def _switched_off(plan: Plan, environ: Mapping[str, str]) -> Iterator[Check]:
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if is_disabled(environ):
         said = "OTEL_SDK_DISABLED=true: a program with this environment traces and installs nothing"
         yield Check("switch", "failed", said, "unset OTEL_SDK_DISABLED")
     if not plan.backends:

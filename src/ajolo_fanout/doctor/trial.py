@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 import attrs
@@ -35,7 +35,7 @@ from ajolo_fanout.steps.sampling import SamplingSettings
 from ajolo_fanout.steps.select import SelectSettings
 from ajolo_fanout.values import BUILT_IN, Duration
 
-__all__ = ["ATTRIBUTE", "SPAN_NAME", "Trial", "try_span"]
+__all__ = ["ATTRIBUTE", "SPAN_NAME", "Trial", "is_disabled", "try_span"]
 
 SPAN_NAME = "ajolo-fanout doctor"
 ATTRIBUTE = "ajolo_fanout.doctor"
@@ -56,6 +56,7 @@ class Trial:
         planned: What the plan would have done with it, in words; empty where it would have sent it.
         outcome: What the sender heard; None where it heard nothing in time, or a stock exporter sent.
         counts: The fates that were counted.
+        reached: Whether the span came to the end of the pipeline.
         said: What the parts had to tell, the last of it; empty for nothing.
     """
 
@@ -63,6 +64,7 @@ class Trial:
     planned: str
     outcome: Outcome | None
     counts: Counts
+    reached: bool
     said: str = ""
 
 
@@ -104,7 +106,13 @@ def try_span(plan: Plan, backend: BackendPlan, seconds: float, *, quiet: bool = 
     assert span.context is not None
     trace_id = format(span.context.trace_id, "032x")
     outcome = outcomes[-1] if outcomes else None
-    return Trial(trace_id, _planned(span, backend), outcome, counts, told.last)
+    reached = sender.reached.is_set() or backend.stock
+    return Trial(trace_id, _planned(span, backend), outcome, counts, reached, told.last)
+
+
+def is_disabled(environ: Mapping[str, str]) -> bool:
+    """Whether the SDK makes no spans in this environment: the specification's `OTEL_SDK_DISABLED`."""
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def _opened(backend: BackendPlan) -> BackendPlan:
@@ -158,9 +166,11 @@ class _Listener:
         self._sender = sender
         self._deadline = deadline
         self.outcomes: list[Outcome] = []
+        self.reached = threading.Event()
         self.answered = threading.Event()
 
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:
+        self.reached.set()
         left = max(_MOMENT, self._deadline - time.monotonic())
         outcome = self._sender.send(body, count, min(timeout, left))
         self.outcomes.append(outcome)

@@ -13,6 +13,7 @@ OFF = "off"
 VERDICTS: Mapping[str, str] = MappingProxyType(
     {
         OFF: "the file or an unset variable switches it off",
+        "sdk-disabled": "OTEL_SDK_DISABLED=true: nothing is traced in this environment",
         "wrong-site": "the credentials are good at another site or region of the vendor",
         "wrong-intake": "the vendor takes spans at its other intake, and not at this one",
         "name-unknown": "the host's name, or the proxy's, can't be resolved here",
