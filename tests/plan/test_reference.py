@@ -19,7 +19,7 @@ from ajolo_fanout.steps.redaction.detectors import DETECTORS
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 CASES = Path(__file__).parent / "cases"
-WRONG = ("seven_mistakes", "useless_keys", "shapes", "no_backends", "reserved")
+WRONG = ("seven_mistakes", "useless_keys", "shapes", "no_backends", "several_rooms")
 RIGHT = ("five", "origins", "off", "warnings", "unset", "defaults_kinds", "all_off")
 
 

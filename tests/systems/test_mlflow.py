@@ -9,13 +9,13 @@ from typing import Any
 
 import attrs
 import pytest
+from ajolo_fanout.testing.replay import replay
 from tests.systems.readback import RUNS, SPANS, ask, hexed, total
 from tests.systems.serving import free_ports, serving
 from tests.venvs import command
 
 from ajolo_fanout import Fanout, install_from_config
 from ajolo_fanout.testing import recorded_spans, wait_for
-from ajolo_fanout.testing.replay import replay
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

@@ -23,7 +23,6 @@ from ajolo_fanout.config import scalars
 from ajolo_fanout.config.attributes import Attribute, read_attribute, read_attributes, read_headers
 from ajolo_fanout.config.faults import Fault, Several, Unknowable, kind_of, unknown_key, wrong_type
 from ajolo_fanout.config.places import KeyPath, Locate
-from ajolo_fanout.config.reserved import Reserved, read_reserved
 from ajolo_fanout.config.substitution import FromEnvironment
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.values import Duration, Option, Secret, Size, key_of, option_of
@@ -215,9 +214,8 @@ class _Report:
 
 
 def _offered(cls: type) -> frozenset[str]:
-    """The keys of `cls` to name to a user: not those that only a later version knows."""
-    reserved = {key_of(field) for field in fields_of(cls) if Reserved in get_args(field.type)}
-    return (keys_of(cls) - reserved) | _choosers.get(cls, frozenset())
+    """The keys of `cls` to name to a user."""
+    return keys_of(cls) | _choosers.get(cls, frozenset())
 
 
 def _missing(cls: type, name: str) -> Fault:
@@ -389,7 +387,6 @@ def _register_all() -> None:
         (Secret, _read_secret),
         (Path, _read_path),
         (Attribute, read_attribute),
-        (Reserved, read_reserved),
     )
     for kind, read in readers:
         register(kind, read)

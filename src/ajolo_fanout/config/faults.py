@@ -8,7 +8,7 @@ Every problem that this room reports has a stable `code`:
 | `insecure-file` | a file found without being named may be written by others |
 | `syntax` | the text is not TOML |
 | `duplicate-key`, `duplicate-table` | written twice |
-| `unknown-key`, `misplaced-key`, `reserved-key` | a key unknown here, of elsewhere, or to come |
+| `unknown-key`, `misplaced-key` | a key unknown here, or of elsewhere |
 | `missing-key` | a required key that nobody wrote |
 | `wrong-type`, `needs-unit`, `out-of-range`, `unknown-choice` | a value that can't be taken |
 | `unknown-schema` | a file written for another version |

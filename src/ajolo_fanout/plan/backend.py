@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import attrs
 
 from ajolo_fanout.config.backend import COMMON_KEYS, NOT_IN_DEFAULTS, BackendSettings
-from ajolo_fanout.config.convert import ReadSecret, structure
-from ajolo_fanout.config.document import Document
+from ajolo_fanout.config.convert import structure
 from ajolo_fanout.config.faults import kind_of, unknown_key
-from ajolo_fanout.config.spool import SpoolSettings
 from ajolo_fanout.config.substitution import FromEnvironment, Unset
 from ajolo_fanout.config.veil import veiled
 from ajolo_fanout.errors import ConfigError, Problem
@@ -24,13 +21,21 @@ from ajolo_fanout.plan.layers import Layer, Lookup, Merged, file_layer, merge, p
 from ajolo_fanout.plan.model import BackendPlan, Off, SpoolPlan
 from ajolo_fanout.plan.origins import backend_origins
 from ajolo_fanout.plan.own import load_own
+from ajolo_fanout.plan.reading import (
+    Base,
+    Inputs,
+    Reading,
+    nothing,
+    read_common,
+    read_inputs,
+    written_defaults,
+)
 from ajolo_fanout.plan.sampling import sampling
 from ajolo_fanout.profiles import catalog
-from ajolo_fanout.profiles.inputs import inputs_class, placeholder, values_of
 from ajolo_fanout.profiles.model import USELESS_KEYS, Profile
 from ajolo_fanout.profiles.target import Finding, Target, resolve_target
 from ajolo_fanout.steps.pipeline import Shape, Steps
-from ajolo_fanout.values import Secret, option
+from ajolo_fanout.values import option
 
 __all__ = ["Base", "Resolved", "check_defaults", "resolve_backend"]
 
@@ -41,35 +46,6 @@ _HARMLESS = 3
 """A text of this many characters is no credential, and may be part of any other word."""
 _NOWHERE = "https://placeholder.invalid"
 """Where a backend whose endpoint is unknown would send: every profile takes it, and it can't exist."""
-
-
-@attrs.frozen
-class Base:
-    """What all backends of a file are resolved against.
-
-    Attributes:
-        document: The file.
-        lookup: The environment, for `${…}`.
-        environment: The `OTEL_BSP_*` variables.
-        allow_unset: Let placeholders stand for unset variables and missing secret files.
-        spool: The folder for batches that wait on disk; None where there is none.
-        service: The program's name.
-    """
-
-    document: Document
-    lookup: Lookup = attrs.field(repr=False)
-    environment: Layer
-    allow_unset: bool = False
-    spool: SpoolSettings | None = None
-    service: str = ""
-
-    def defaults(self, lookup: Lookup, without: Collection[str] = ()) -> Layer:
-        """`[defaults]`, less some keys, which are not even looked at.
-
-        Empty where it isn't a table, which is reported elsewhere.
-        """
-        kept = {key: value for key, value in _defaults(self).items() if key not in without}
-        return file_layer(self.document, ("defaults",), kept, lookup)
 
 
 @attrs.frozen
@@ -90,26 +66,6 @@ class _Switches:
     optional: bool = option("See BackendSettings.", default=False)
 
 
-@attrs.define
-class _Reading:
-    """How secrets in files are read, and which of them are placeholders."""
-
-    resolving: bool
-    allow_unset: bool
-    stand_ins: list[Secret] = attrs.field(factory=list)
-
-    def __call__(self, path: Path) -> Secret:
-        if self.resolving:
-            try:
-                return Secret.from_file(path)
-            except (OSError, UnicodeDecodeError):
-                if not self.allow_unset:
-                    raise
-        stand_in = Secret(f"placeholder-{path.name}")
-        self.stand_ins.append(stand_in)
-        return stand_in
-
-
 def check_defaults(base: Base) -> tuple[list[Problem], list[Problem]]:
     """What is wrong with `[defaults]`, whoever uses it.
 
@@ -117,7 +73,7 @@ def check_defaults(base: Base) -> tuple[list[Problem], list[Problem]]:
         All problems; and those of keys that can't stand there, which concern every backend: nobody knows what
         was meant to be protected by a key that isn't known.
     """
-    layer = base.defaults(_nothing)
+    layer = base.defaults(nothing)
     keys: list[Problem] = []
     for key in layer.table:
         if key in NOT_IN_DEFAULTS:
@@ -133,7 +89,7 @@ def check_defaults(base: Base) -> tuple[list[Problem], list[Problem]]:
         place=layer.place,
         problems=values,
         folder=base.document.folder,
-        from_file=_Reading(resolving=False, allow_unset=True),
+        from_file=Reading(resolving=False, allow_unset=True),
     )
     values += [
         layer.place(flaw.path).problem(flaw.message, flaw.code)
@@ -166,14 +122,10 @@ def resolve_backend(base: Base, name: str, raw: Any) -> Resolved:
     return Resolved(name, plan, None, tuple(problems))
 
 
-def _nothing(_: str) -> None:
-    """The lookup of a backend that is off."""
-
-
 def _switches(base: Base, name: str, raw: Mapping[str, Any]) -> _Switches:
     """Whether a backend is enabled and optional; mistakes are found again, and reported, with all else."""
     keys = frozenset(("enabled", "optional"))
-    defaults = _defaults(base)
+    defaults = written_defaults(base)
     table = {
         **{k: v for k, v in defaults.items() if k == "optional"},
         **{k: v for k, v in raw.items() if k in keys},
@@ -204,7 +156,7 @@ def _merged(base: Base, name: str, raw: Mapping[str, Any], profile: Profile | No
     own = file_layer(base.document, ("backends", name), raw, lookup)
     useless = USELESS_KEYS[profile.kind] if profile is not None else frozenset()
     # A key that can't stand in [defaults] is reported there, and reaches nobody.
-    misplaced = [key for key in _defaults(base) if key not in COMMON_KEYS - NOT_IN_DEFAULTS]
+    misplaced = [key for key in written_defaults(base) if key not in COMMON_KEYS - NOT_IN_DEFAULTS]
     defaults = base.defaults(lookup, without=useless.union(misplaced))
     layers = [own, defaults, base.environment]
     if profile is not None:
@@ -212,16 +164,11 @@ def _merged(base: Base, name: str, raw: Mapping[str, Any], profile: Profile | No
     return merge(layers)
 
 
-def _defaults(base: Base) -> Mapping[str, Any]:
-    found = base.document.data.get("defaults")
-    return found if isinstance(found, Mapping) else {}
-
-
 def _attempt(
     base: Base, name: str, raw: Mapping[str, Any], problems: list[Problem], *, resolving: bool
 ) -> BackendPlan | None:
     """The backend's plan, or None where it has errors or is only checked."""
-    lookup = base.lookup if resolving else _nothing
+    lookup = base.lookup if resolving else nothing
     own = file_layer(base.document, ("backends", name), raw, lookup)
     problems += _against_name(name, own)
     profile = _read_type(own, problems)
@@ -232,15 +179,15 @@ def _attempt(
     if profile is not None:
         problems += checks.useless_keys(profile, merged.top)
         problems += checks.literals(profile, merged.top)
-    reading = _Reading(resolving, base.allow_unset)
-    settings, dropped = _common(base, profile, merged, reading, problems)
+    reading = Reading(resolving, base.allow_unset)
+    settings, dropped = read_common(base, profile, merged, reading, problems)
     settings, lowered, found = checks.settle_batch(settings, merged)
     problems += found
     if profile is None:
         return None
     settings, shortened, found = settle_age(settings, profile, merged)
     problems += [*found, *spool_use(settings, base.document, merged)]
-    inputs = _inputs(base, profile, merged, reading, problems)
+    inputs = read_inputs(base, profile, merged, reading, problems)
     target, findings = _target(profile, inputs, settings, merged)
     for finding in _telling(findings, profile, inputs.dropped | dropped):
         if resolving or not finding.key or not merged.unknown(*finding.key):
@@ -254,7 +201,7 @@ def _attempt(
     problems += sampling(settings, profile, merged)
     settings, found = load_own(settings, merged, base.document.folder, resolving=resolving)
     problems += found
-    general = base.defaults(lookup, without=_defaults(base).keys() - {"redaction"})
+    general = base.defaults(lookup, without=written_defaults(base).keys() - {"redaction"})
     redaction = settings.redaction if "redaction" not in dropped else None
     problems += checks.redaction(redaction, merged, general, known=files)
     if target is None or not resolving or any(one.severity == "error" for one in problems):
@@ -304,90 +251,8 @@ def _read_type(own: Layer, problems: list[Problem]) -> Profile | None:
     return None
 
 
-def _common(
-    base: Base, profile: Profile | None, merged: Merged, reading: ReadSecret, problems: list[Problem]
-) -> tuple[BackendSettings, frozenset[str]]:
-    """The common keys, and which of them were wrong and left out, so that the others are still checked.
-
-    With a known type, a key that is neither common nor one of its inputs is wrong.
-    """
-    inputs = frozenset(one.name for one in profile.inputs) if profile is not None else frozenset()
-    useless = USELESS_KEYS[profile.kind] if profile is not None else frozenset()
-    table = {
-        key: value
-        for key, value in merged.table.items()
-        if key not in inputs | useless | {"type"} and (profile is not None or key in COMMON_KEYS)
-    }
-    return _structure(BackendSettings, table, base, merged, reading, problems, inputs | {"type"})
-
-
-def _structure(
-    cls: type[T],
-    table: Mapping[str, Any],
-    base: Base,
-    merged: Merged,
-    reading: ReadSecret,
-    problems: list[Problem],
-    known: frozenset[str] = frozenset(),
-) -> tuple[T, frozenset[str]]:
-    """A `cls` of what is right in `table`, and the keys that are not."""
-
-    def read(part: Mapping[str, Any], found: list[Problem]) -> T | None:
-        return structure(
-            cls,
-            part,
-            place=merged.place,
-            problems=found,
-            folder=base.document.folder,
-            from_file=reading,
-            known=known,
-        )
-
-    made: T | None = read(table, problems)
-    if made is not None:
-        return made, frozenset()
-    right = {key: value for key, value in table.items() if read({key: value}, []) is not None}
-    made = read(right, [])
-    assert made is not None  # every key has a default, and each was read by itself
-    return made, frozenset(table.keys() - right.keys())
-
-
-@attrs.frozen
-class _Inputs:
-    """A profile's inputs as they are written.
-
-    Attributes:
-        written: Typed values.
-        unset: Those that stand on placeholders.
-        dropped: Those that were wrong.
-    """
-
-    written: Mapping[str, Any]
-    unset: frozenset[str]
-    dropped: frozenset[str]
-
-
-def _inputs(
-    base: Base, profile: Profile, merged: Merged, reading: _Reading, problems: list[Problem]
-) -> _Inputs:
-    names = {one.name for one in profile.inputs}
-    table = {key: value for key, value in merged.table.items() if key in names}
-    cls: type[Any] = inputs_class(profile)
-    made, dropped = _structure(cls, table, base, merged, reading, problems)
-    written = values_of(made)
-    unset = {name for name, value in written.items() if any(value is one for one in reading.stand_ins)}
-    for one in profile.inputs:
-        if merged.unknown(one.name):
-            unset.add(one.name)
-            if one.kind == "path":
-                written[one.name] = base.document.folder / placeholder(one)
-            elif one.kind != "text":
-                written[one.name] = placeholder(one)
-    return _Inputs(written, frozenset(unset), dropped)
-
-
 def _target(
-    profile: Profile, inputs: _Inputs, settings: BackendSettings, merged: Merged
+    profile: Profile, inputs: Inputs, settings: BackendSettings, merged: Merged
 ) -> tuple[Target | None, list[Finding]]:
     target, findings = resolve_target(profile, inputs.written, settings, unset=inputs.unset)
     wrong = any(one.severity == "error" and one.key[:1] == ("endpoint",) for one in findings)

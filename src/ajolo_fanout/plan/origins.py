@@ -10,7 +10,6 @@ import attrs
 
 from ajolo_fanout.config.backend import BackendSettings
 from ajolo_fanout.config.places import KeyPath, dotted
-from ajolo_fanout.config.reserved import RESERVED_HELP
 from ajolo_fanout.plan.layers import Merged
 from ajolo_fanout.profiles.endpoint import read_address, recognise
 from ajolo_fanout.profiles.target import Target
@@ -22,8 +21,7 @@ __all__ = ["backend_origins", "leaves"]
 def leaves(settings: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
     """The path of every single value in settings: through settings classes and tables, arrays as a whole."""
     for field in attrs.fields(type(settings)):
-        known = option_of(field)
-        if known is None or known.help == RESERVED_HELP:
+        if option_of(field) is None:
             continue
         value = getattr(settings, field.name)
         here = (*path, key_of(field))

@@ -11,7 +11,6 @@ import attrs
 
 from ajolo_fanout.config.limits import ProviderLimits
 from ajolo_fanout.config.places import dotted
-from ajolo_fanout.config.reserved import RESERVED_HELP
 from ajolo_fanout.config.veil import veiled, veiled_text
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan.model import BackendPlan, Plan, SpoolPlan
@@ -127,8 +126,7 @@ def _options(settings: Any) -> dict[str, Any]:
     """The fields of a settings class that have a meaning in this version."""
     found = {}
     for field in attrs.fields(type(settings)):
-        known = option_of(field)
-        if known is not None and known.help != RESERVED_HELP:
+        if option_of(field) is not None:
             found[key_of(field)] = getattr(settings, field.name)
     return found
 

@@ -10,7 +10,7 @@ from ajolo_fanout.config.tests import ExpectedSpan, GivenEvent, GivenSpan, InFil
 from ajolo_fanout.plan.environment import BATCH_VARIABLES, LIMIT_VARIABLES
 from ajolo_fanout.profiles import catalog
 from ajolo_fanout.profiles.model import USELESS_KEYS
-from ajolo_fanout.reference.types import Row, bare, field_options, is_reserved, rows, table, toml
+from ajolo_fanout.reference.types import Row, bare, field_options, rows, table, toml
 from ajolo_fanout.steps.keep import KeepRule
 from ajolo_fanout.steps.match import Match
 from ajolo_fanout.steps.processors import PROCESSORS, OwnSettings
@@ -55,7 +55,6 @@ def _page() -> Iterator[str]:
     yield from _matches()
     yield from _tests()
     yield from _environment()
-    yield from _reserved()
 
 
 def _top() -> Iterator[str]:
@@ -206,20 +205,5 @@ def _environment() -> Iterator[str]:
         "`OTEL_EXPORTER_OTLP_*`, `OTEL_TRACES_EXPORTER` and `OTEL_TRACES_SAMPLER` are ignored, with one "
         "warning that names "
         "those that are set: they would send one vendor's key to another."
-    )
-    yield ""
-
-
-def _reserved() -> Iterator[str]:
-    tops = [field.name for field, _ in field_options(FileSettings) if is_reserved(bare(field.type))]
-    under = [field.name for field, _ in field_options(BackendSettings) if is_reserved(bare(field.type))]
-    if not tops and not under:
-        return
-    yield "## Names kept for later versions"
-    yield ""
-    yield (
-        f"On top {', '.join(f'`[{name}]`' for name in tops)}; under a backend "
-        f"{', '.join(f'`{name}`' for name in under)}. "
-        "Writing one is an error that says so."
     )
     yield ""

@@ -14,7 +14,7 @@ from ajolo_fanout.config.backend import NOT_IN_DEFAULTS, BackendSettings, Proces
 from ajolo_fanout.config.model import KNOWN_SCHEMAS, FileSettings, Schema
 from ajolo_fanout.profiles import catalog
 from ajolo_fanout.profiles.model import USELESS_KEYS, Input, Profile
-from ajolo_fanout.reference.types import bare, field_options, is_reserved
+from ajolo_fanout.reference.types import bare, field_options
 from ajolo_fanout.steps.condition import Condition
 from ajolo_fanout.steps.match import Match, MatchOrPreset
 from ajolo_fanout.steps.presets import PRESETS
@@ -153,7 +153,7 @@ def _object(cls: type, *, without: frozenset[str] = frozenset()) -> dict[str, An
     properties = {}
     for field, option in field_options(cls):
         kind = bare(field.type)
-        if field.name not in without and not is_reserved(kind):
+        if field.name not in without:
             properties[key_of(field)] = {"description": option.help, **_value(kind, option)}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 

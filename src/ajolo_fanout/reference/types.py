@@ -14,7 +14,6 @@ from ajolo_fanout.config.attributes import Attribute
 from ajolo_fanout.config.backend import Processor
 from ajolo_fanout.config.convert import fields_of
 from ajolo_fanout.config.model import Schema
-from ajolo_fanout.config.reserved import Reserved
 from ajolo_fanout.config.tests import GivenEvent, GivenSpan, InFileTest
 from ajolo_fanout.steps.condition import Condition
 from ajolo_fanout.steps.keep import KeepRule
@@ -22,7 +21,7 @@ from ajolo_fanout.steps.match import Match, MatchOrPreset
 from ajolo_fanout.steps.redaction.expression import Expression
 from ajolo_fanout.values import Duration, Option, Secret, Size, key_of, option_of
 
-__all__ = ["Row", "bare", "cell", "field_options", "is_reserved", "rows", "table", "toml", "type_words"]
+__all__ = ["Row", "bare", "cell", "field_options", "rows", "table", "toml", "type_words"]
 
 _WORDS: Mapping[Any, str] = {
     bool: "boolean",
@@ -69,8 +68,6 @@ def rows(cls: type, prefix: str = "") -> Iterator[Row]:
     for field, option in field_options(cls):
         kind = bare(field.type)
         key = prefix + key_of(field)
-        if is_reserved(kind):
-            continue
         if attrs.has(kind) and kind is not Match:
             yield from rows(kind, f"{key}.")
         else:
@@ -82,11 +79,6 @@ def field_options(cls: type) -> Iterator[tuple[attrs.Attribute[Any], Option]]:
     for field in fields_of(cls):
         if (option := option_of(field)) is not None:
             yield field, option
-
-
-def is_reserved(kind: Any) -> bool:
-    """Whether a field of this type is a name kept for a later version."""
-    return kind is Reserved
 
 
 def bare(kind: Any) -> Any:
