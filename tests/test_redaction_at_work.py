@@ -7,6 +7,7 @@ from pathlib import Path
 import tests.own
 from opentelemetry.trace import Status, StatusCode
 
+from ajolo_fanout import keep
 from ajolo_fanout.testing import Harness, fanout
 
 FILE = """
@@ -104,3 +105,30 @@ def test_a_value_that_a_rule_fails_on_is_counted_as_failed(tmp_path: Path) -> No
     assert span.attributes["kept"] == "the [half] 1"
     assert counts.redacted_by == {"failed": 1, "half": 1}
     assert counts.delivered == 1
+
+
+def test_a_reason_to_keep_a_trace_is_looked_into_like_any_text(tmp_path: Path) -> None:
+    """It comes from code and is put on behind the other steps; it can say anything all the same."""
+    backend = (
+        '[backends.{}]\ntype = "otlp"\nendpoint = "http://{}:4318"\n'
+        'sampling = {{ ratio = 0.0, keep = [{{ name = "n", min_cost = 9.0 }}] }}\n'
+    )
+    path = tmp_path / "tracing.toml"
+    path.write_text(
+        'schema = 1\n[service]\nname = "kept"\n'
+        + backend.format("strict", "strict") + 'redaction = { detect = ["email"], allow = [] }\n'
+        + backend.format("plain", "plain")
+        + backend.format("own", "own") + 'redaction.detect = ["email"]\n'
+        + 'processors = [{ type = "tests.own:upper" }]\n',
+        encoding="utf-8",
+    )  # fmt: skip
+    reason = "alice@example.com asked"
+    with fanout(path) as harness:
+        with harness.provider.get_tracer("tests").start_as_current_span("work"):
+            assert keep(reason)
+        assert harness.flush()
+        names = ("strict", "plain", "own")
+        kept = {name: harness.spans(name)[0].attributes["ajolo_fanout.kept_by"] for name in names}
+        counts = {name: dict(one.counts.redacted_by) for name, one in harness.health().backends.items()}
+    assert kept == {"strict": "[email] asked", "plain": reason, "own": "[email] asked"}
+    assert counts == {"strict": {"email": 1}, "plain": {}, "own": {"email": 1}}

@@ -124,6 +124,10 @@ class Press:
         envelope = encoder.envelope(draft.sdk_resource(), draft.instrumentation_scope)
         return Made(Rendition(context, content, envelope), shaped.redacted_by, repaired, draft)
 
+    def redacted(self, addition: Addition) -> tuple[Addition, Mapping[str, int]]:
+        """What a backend adds, as its shape lets it leave, and how many values that cost, by reason."""
+        return self._shaper.addition(addition)
+
     def rendition(
         self, made: Made, span: ReadableSpan, addition: Addition | None, *, stock: bool
     ) -> Rendition:

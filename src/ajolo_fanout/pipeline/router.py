@@ -394,6 +394,10 @@ class Router:
         self, group: Group, work: Work, made: Made, span: ReadableSpan, addition: Addition | None
     ) -> None:
         try:
+            if addition is not None and addition.attributes:
+                addition, removed = group.press.redacted(addition)
+                if removed:
+                    work.redacted.update(removed)
             if addition is None and not work.lane.stock:
                 rendition = made.rendition
             else:

@@ -54,7 +54,10 @@ class Workshop:
         try:
             shaped = self._shaper(told.span, usage_below=told.usage_below, watch=watch)
             readable = shaped.draft.readable()
-            sent = readable if told.addition is None else added(readable, told.addition)
+            sent = readable
+            if told.addition is not None:
+                addition, _ = self._shaper.addition(told.addition)
+                sent = added(readable, addition)
         except BaseException as error:  # the router loses the span here, whatever it is
             return self._lost(before, error)
         return self._sent(told, before, states, shaped, sent)

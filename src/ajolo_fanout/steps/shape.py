@@ -12,11 +12,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.util.types import AttributeValue
 
+from ajolo_fanout.steps.additions import Addition
 from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
 from ajolo_fanout.steps.limits import LimitsSettings, apply_limits
 from ajolo_fanout.steps.processors.dialect import DialectSettings
 from ajolo_fanout.steps.processors.own import OwnSettings
-from ajolo_fanout.steps.redaction import RedactionSettings, Removal, by_reason, redactor
+from ajolo_fanout.steps.redaction import NOTHING_REDACTED, RedactionSettings, Removal, by_reason, redactor
 from ajolo_fanout.steps.values import identity, same
 
 __all__ = ["Shape", "Shaped", "Shaper", "shape_span", "shaper"]
@@ -137,6 +138,17 @@ class Shaper:
         if self._limits is not None:
             apply_limits(draft, self._limits)
         return Shaped(draft, tuple(removed))
+
+    def addition(self, addition: Addition) -> tuple[Addition, Mapping[str, int]]:
+        """What is added to a span of this shape, redacted, and how many values that removed, by reason.
+
+        A reason given in code (`ajolo_fanout.keep`) may say anything.
+        """
+        removed: list[Removal] = []
+        attributes = self._redactor.texts(addition.attributes, removed)
+        if not removed:
+            return addition, NOTHING_REDACTED
+        return attrs.evolve(addition, attributes=attributes), by_reason(removed)
 
     def laid(self, resource: Resource) -> Resource:
         """`resource` with the fixed attributes over it; itself where they change nothing."""

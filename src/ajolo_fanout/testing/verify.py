@@ -21,7 +21,7 @@ from ajolo_fanout.pipeline.whole import Whole
 from ajolo_fanout.steps.adder import adder
 from ajolo_fanout.steps.additions import added
 from ajolo_fanout.steps.draft import Draft
-from ajolo_fanout.steps.pipeline import Steps, decider, shape_span
+from ajolo_fanout.steps.pipeline import Steps, decider, shape_span, shaper
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -65,7 +65,9 @@ def expect(backend: BackendPlan, spans: Iterable[ReadableSpan]) -> Expectation:
             shaped = shape_span(one.span, backend.steps.shape, usage_below=ruling.usage_below)
             draft = shaped.draft
             if ruling.addition is not None:
-                draft = Draft(added(draft.readable(), ruling.addition))
+                addition, removed = shaper(backend.steps.shape).addition(ruling.addition)
+                draft = Draft(added(draft.readable(), addition))
+                redacted.update(removed)
             seen = _plain(draft)
             expected[seen.trace_id, seen.span_id] = seen
             redacted.update(shaped.redacted_by)

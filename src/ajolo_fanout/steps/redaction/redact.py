@@ -6,6 +6,7 @@ nothing can stand for it, and the span goes on without it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ajolo_fanout.steps.attributes import Attributes
@@ -83,6 +84,15 @@ class Redactor:
         self._attributes(scope.attributes, self._shared_rules, "scope.attributes", removed)
         _note(scope.attributes, removed)
         return removed
+
+    def texts(self, attributes: Mapping[str, Any], removed: list[Removal]) -> Mapping[str, Any]:
+        """`attributes` that are put on a span behind its redaction, less what is found in their texts."""
+        if self._texts is None:
+            return attributes
+        return {
+            name: self._text(value, f"attributes.{name}", removed) if isinstance(value, str) else value
+            for name, value in attributes.items()
+        }
 
     def _text(self, text: Any, path: str, removed: list[Removal]) -> Any:
         """A name or a description."""
