@@ -32,6 +32,8 @@ from ajolo_fanout.steps.processors import (
 )
 from ajolo_fanout.steps.processors.dialect import kind_of_span
 from ajolo_fanout.steps.processors.media import replace_media
+from ajolo_fanout.steps.redaction import RedactionSettings
+from ajolo_fanout.steps.shape import Shape, shape_span
 
 ALL: list[Any] = [
     SetSettings({"a": 1}, {"b": 2}),
@@ -298,3 +300,73 @@ def test_cost_and_tokens_stand_where_the_backend_reads_them() -> None:
     assert inference["llm.model_name"] == "gpt-4o-2026"
     assert inference["llm.cost.total"] == 0.25
     assert inference["llm.token_count.total"] == 43
+
+
+ASKED = [
+    {"role": "system", "content": "You tell the weather."},
+    {
+        "role": "user",
+        "content": [{"type": "text", "text": "Zürich?"}, {"type": "image_url", "image_url": "x"}],
+    },
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "c1", "function": {"name": "w", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "21"},
+]
+
+
+def test_what_was_said_stands_where_datadog_reads_it() -> None:
+    """Datadog reads messages of roles and parts, and neither `gen_ai.prompt` nor `gen_ai.completion`."""
+    said = {"gen_ai.prompt": json.dumps(ASKED), "gen_ai.completion": "21 °C", "gen_ai.operation.name": "chat"}
+    after = _after(make_span(attributes=said), DialectSettings()).attributes
+    assert set(after) == {"gen_ai.operation.name", "gen_ai.input.messages", "gen_ai.output.messages"}
+    assert json.loads(str(after["gen_ai.input.messages"])) == [
+        {"role": "system", "parts": [{"type": "text", "content": "You tell the weather."}]},
+        {
+            "role": "user",
+            "parts": [{"type": "text", "content": "Zürich?"}, {"type": "image_url", "image_url": "x"}],
+        },
+        {"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "w", "arguments": "{}"}]},
+        {"role": "tool", "parts": [{"type": "tool_call_response", "response": "21", "id": "c1"}]},
+    ]
+    assert json.loads(str(after["gen_ai.output.messages"])) == [
+        {"role": "assistant", "parts": [{"type": "text", "content": "21 °C"}], "finish_reason": "stop"}
+    ]
+
+
+@pytest.mark.parametrize("prompt", ["just text", "[]", "[1]", '{"role": "user"}', "[" * 10_000, "\ud83d"])
+def test_a_prompt_in_no_known_form_is_one_message(prompt: str) -> None:
+    after = _after(make_span(attributes={"gen_ai.prompt": prompt}), DialectSettings()).attributes
+    [message] = json.loads(str(after["gen_ai.input.messages"]))
+    assert message == {"role": "user", "parts": [{"type": "text", "content": prompt}]}
+
+
+def test_what_is_in_the_current_form_is_left_alone() -> None:
+    said = {"gen_ai.input.messages": "[]", "gen_ai.prompt": "x", "gen_ai.output.messages": ["y"]}
+    assert dict(_after(make_span(attributes=said), DialectSettings()).attributes) == {
+        **said,
+        "gen_ai.output.messages": ("y",),
+    }
+
+
+def test_what_was_said_stands_where_phoenix_reads_it() -> None:
+    said = {"gen_ai.prompt": json.dumps(ASKED), "gen_ai.completion": "21 °C"}
+    after = _after(make_span(attributes=said), DialectSettings("openinference")).attributes
+    assert after["input.value"] == said["gen_ai.prompt"]
+    assert (after["input.mime_type"], after["output.mime_type"]) == ("application/json", "text/plain")
+    assert after["output.value"] == "21 °C"
+    tool = {"gen_ai.tool.call.arguments": "{}", "gen_ai.tool.call.result": "21", "output.value": "own"}
+    after = _after(make_span(attributes=tool), DialectSettings("openinference")).attributes
+    assert (after["input.value"], after["output.value"]) == ("{}", "own")
+
+
+@pytest.mark.parametrize("to", ["gen_ai", "openinference"])
+def test_what_a_dialect_says_anew_is_content_as_before(to: Any) -> None:
+    """Redaction comes after all processors, and knows these names."""
+    said = {"gen_ai.prompt": json.dumps(ASKED), "gen_ai.completion": "21 °C"}
+    shape = Shape((DialectSettings(to),), RedactionSettings(content="drop"))
+    left = repr(shape_span(make_span(attributes=said), shape).draft.attributes.copy())
+    assert "Zürich" not in left
+    assert "21 °C" not in left

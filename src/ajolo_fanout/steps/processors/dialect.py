@@ -12,6 +12,7 @@ from ajolo_fanout.steps.attributes import Attributes
 from ajolo_fanout.steps.draft import Draft, Usage
 from ajolo_fanout.steps.match import Match
 from ajolo_fanout.steps.processors.common import MATCH, Change, matching
+from ajolo_fanout.steps.processors.dialect_messages import say_as_gen_ai, say_as_openinference
 from ajolo_fanout.steps.processors.dialect_names import (
     AJOLOPY_SCOPE,
     AJOLOPY_SPANS,
@@ -41,7 +42,8 @@ class DialectSettings:
     """Translates the known dialects of LLM tracing.
 
     What is there already in the wanted dialect is left alone. Old GenAI names become current ones whatever
-    the target, and Ajolopy's spans say what they are.
+    the target, and Ajolopy's spans say what they are. What was said to a model and by it stands where the target
+    has it: as messages of the current form, or under `input.value` and `output.value`.
     """
 
     to: Literal["gen_ai", "langfuse", "openinference"] = option(
@@ -76,6 +78,9 @@ class DialectSettings:
                 _langfuse_cost(attributes)
             elif self.to == "openinference":
                 _openinference_names(attributes)
+                say_as_openinference(attributes)
+            else:
+                say_as_gen_ai(attributes)
 
         return matching(self.match, change)
 
