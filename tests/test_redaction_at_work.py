@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import tests.own
 from opentelemetry.trace import Status, StatusCode
 
-from ajolo_fanout import keep
+from ajolo_fanout import ConfigError, keep
+from ajolo_fanout.config.document import parse
+from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import Harness, fanout
 
 FILE = """
@@ -132,3 +135,15 @@ def test_a_reason_to_keep_a_trace_is_looked_into_like_any_text(tmp_path: Path) -
         counts = {name: dict(one.counts.redacted_by) for name, one in harness.health().backends.items()}
     assert kept == {"strict": "[email] asked", "plain": reason, "own": "[email] asked"}
     assert counts == {"strict": {"email": 1}, "plain": {}, "own": {"email": 1}}
+
+
+def test_patterns_that_are_too_large_together_are_an_error_of_the_file() -> None:
+    """RE2 takes each of them; that the set of all can't be made is told before any span comes by."""
+    patterns = "".join(f"p{n} = '\\pL{{1,200}}y{n}'\n" for n in range(40))
+    head = 'schema = 1\n[service]\nname = "a"\n[backends.b]\ntype = "console"\n'
+    text = f"{head}[backends.b.redaction.patterns]\n{patterns}"
+    with pytest.raises(ConfigError) as caught:
+        resolve(parse(text, "tracing.toml"), {})
+    [problem] = [one for one in caught.value.problems if one.severity == "error"]
+    assert (problem.code, problem.line, problem.key) == ("bad-pattern", 6, "backends.b.redaction.patterns")
+    assert "too large together" in problem.message

@@ -21,7 +21,7 @@ from ajolo_fanout.plan.model import BackendPlan
 from ajolo_fanout.profiles.headers import authenticates
 from ajolo_fanout.profiles.model import USELESS_KEYS, Profile
 from ajolo_fanout.profiles.target import Target
-from ajolo_fanout.steps.redaction import RULES, RedactionSettings
+from ajolo_fanout.steps.redaction import RULES, RedactionSettings, redactor
 from ajolo_fanout.steps.redaction.detectors import DETECTORS
 
 __all__ = ["duplicates", "literals", "redaction", "settings", "settle_batch", "useless_keys"]
@@ -75,6 +75,8 @@ def redaction(
         message = 'does nothing, for `redaction.detect` has "ip", which is stricter; remove one of the two'
         yield merged.place(mask_ip).problem(message, "useless-key", "warning")
     yield from _detects_less(settings, merged, defaults)
+    if settings.patterns:
+        yield from _too_large(settings, merged)
 
 
 def _pattern_names(merged: Merged) -> Iterator[Problem]:
@@ -118,6 +120,18 @@ def _hash_key(settings: RedactionSettings, merged: Merged, *, known: bool) -> It
         )
         message = f"a key of {what} can be tried out; take {_SAFE_KEY} or more, drawn at random"
         yield merged.place(_HASH_KEY).problem(message, "weak-key", "warning")
+
+
+def _too_large(settings: RedactionSettings, merged: Merged) -> Iterator[Problem]:
+    """Patterns of which RE2 takes each, and not all at once."""
+    try:
+        redactor(settings)
+    except ValueError:
+        message = (
+            f"RE2 can't take these {len(settings.patterns)} patterns and the detectors as one set: they are too "
+            "large together; make their repetitions smaller, or leave some out"
+        )
+        yield merged.place(("redaction", "patterns")).problem(message, "bad-pattern")
 
 
 def _detects_less(settings: RedactionSettings, merged: Merged, defaults: Layer) -> Iterator[Problem]:

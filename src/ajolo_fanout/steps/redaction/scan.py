@@ -85,6 +85,7 @@ class Scanner:
 
     Raises:
         re2.error: at construction, when a pattern isn't RE2.
+        ValueError: at construction, when RE2 takes each of them and not all as one set.
     """
 
     def __init__(self, detectors: Iterable[Detector]) -> None:
@@ -108,7 +109,10 @@ class Scanner:
                 self._names.append((re2.compile(name, options).search, is_secret, detector.name))
         self._canary = len(self._compiled)
         self._set.Add(r"\z")
-        self._set.Compile()
+        try:
+            self._set.Compile()
+        except re2.error:
+            raise ValueError("these patterns are too large together") from None
         self._by_name = lru_cache(maxsize=4096)(self._telling)
 
     def scan(self, text: str, name: str = "") -> Scan:
