@@ -50,6 +50,8 @@ def test_a_type_is_shown_with_all_that_a_user_wants(name: str, columns: int) -> 
         assert "".join(one.env.split()) in flat
     for url in profile.docs:
         assert url in output
+    if profile.self_test is not None:
+        assert "".join(profile.self_test.proves.split()) in flat
     assert profile.checked.isoformat() in output
     assert [line for line in output.splitlines() if len(line) > columns and "https://" not in line] == []
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from ajolo_fanout.config.substitution import FromEnvironment
+from ajolo_fanout.profiles import catalog
 from ajolo_fanout.profiles.headers import authenticates
 from ajolo_fanout.profiles.target import Finding, Target
 
@@ -264,6 +265,7 @@ def test_grpc_metadata_names(name: str, errors: MakeErrors) -> None:
         ("DD-API-KEY", True),
         ("x-auth-token", True),
         ("cookie", True),
+        ("X-Honeycomb-Team", True),
         ("x-honeycomb-dataset", False),
         ("x-scope-orgid", False),
         ("compute_stats", False),
@@ -272,3 +274,11 @@ def test_grpc_metadata_names(name: str, errors: MakeErrors) -> None:
 def test_which_headers_authenticate(name: str, says: bool) -> None:
     """By their names."""
     assert authenticates(name) is says
+
+
+@pytest.mark.parametrize("profile", catalog.names())
+def test_what_a_profile_makes_of_a_secret_authenticates_under_any_type(profile: str) -> None:
+    """A vendor's header that somebody writes under `headers` is as much a credential there."""
+    loaded = catalog.load(profile)
+    made = [rule.name for rule in loaded.headers if loaded.secret_inputs().intersection(rule.sources())]
+    assert [name for name in made if not authenticates(name)] == []

@@ -138,6 +138,11 @@ def _sections(profile: Profile, *, wide: bool) -> Iterator[tuple[str, tuple[str,
         )
         for one in (*(answer for entry in profile.endpoints for answer in entry.answers), *profile.answers)
     ]
+    test = profile.self_test
+    asked = (
+        [] if test is None else [(f"{test.method} {test.url.replace('{origin}', 'the host')}", test.proves)]
+    )
+    yield "How `doctor` asks about the key", ("", ""), asked
     yield "Its answers", ("answer", "counts as", "what it means"), answers
 
 
