@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner, Result
@@ -208,14 +208,18 @@ def test_nothing_is_logged_between_the_findings(folder: Path, good: OtlpServer) 
     assert set(told) == {"http", "grpc", "stock"}, done.stderr
 
 
-def test_ctrl_c_ends_it_cleanly(folder: Path, good: OtlpServer) -> None:
-    good.answer = Answer(hang=True)
-    write(folder, backend("slow", good.endpoint))
-    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        good.wait_for_requests(1, timeout=60)
-        running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=60)
-    good.release()
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_ctrl_c_ends_it_cleanly(folder: Path, protocol: Literal["http/protobuf", "grpc"]) -> None:
+    """At once, with a request under way, and without a traceback."""
+    with OtlpServer(protocol, answer=Answer(hang=True)) as server:
+        write(folder, backend("slow", server.endpoint, f'protocol = "{protocol}"\n'))
+        with subprocess.Popen(
+            [*COMMAND, "--timeout", "1h"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            server.wait_for_requests(1, timeout=60)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        server.release()
     assert (running.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "stopped"
     assert "Traceback" not in err

@@ -157,6 +157,12 @@ CASES: list[tuple[str, Answer, str, str]] = [
     ("bad request", Answer(status=400, message="no such tenant"), "rejected", "the answer says why"),
     ("partly", Answer(rejected=1, message="span too old"), "rejected", "the answer says why"),
     ("key", Answer(status=401), "key-refused", "`headers`"),
+    (
+        "nginx without a client certificate",
+        Answer(status=400, message="<h1>400 Bad Request</h1> No required SSL certificate was sent"),
+        "client-certificate",
+        "`tls.cert_file`",
+    ),
     ("cut off", Answer(drop=True), "cut-off", "`endpoint`"),
 ]
 

@@ -18,6 +18,7 @@ from tests.doctor.support import diagnosed, examined, hosts, one
 from tests.test_secrets import SECRET, assert_clean, forms
 
 from ajolo_fanout.doctor.findings import Check, conclude
+from ajolo_fanout.doctor.surroundings import _ADVICE
 from ajolo_fanout.doctor.verdicts import FINE, VERDICTS
 from ajolo_fanout.testing import Answer, FakeBackend, OtlpServer, ReceivedRequest
 
@@ -60,6 +61,20 @@ def test_the_page_explains_every_verdict() -> None:
     """In the order of the code, in its words."""
     rows = re.findall(r"^\| `([a-z-]+)` \| (.*?) \|", PAGE.read_text(), re.MULTILINE)
     assert [row for row in rows if row[0] in VERDICTS] == list(VERDICTS.items())
+
+
+def test_the_page_names_every_check() -> None:
+    """Scripts look for them by name."""
+    called = [
+        node
+        for path in SOURCE.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Check"
+    ]
+    checks = {node.args[0].value for node in called if isinstance(node.args[0], ast.Constant)}
+    assert len(checks) > 15
+    page = PAGE.read_text()
+    assert [name for name in sorted(checks | set(_ADVICE.values())) if f"`{name}`" not in page] == []
 
 
 failing = st.lists(st.sampled_from([code for code in VERDICTS if code not in (FINE, "off")]))

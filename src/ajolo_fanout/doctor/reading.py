@@ -24,6 +24,9 @@ _TRANSPORT = {
 _HTTP_AT_GRPC = ("http1", "http/1", "failed parsing http/2", "missing selected alpn")
 """What grpcio says, with UNAVAILABLE, of a server that speaks HTTP/1."""
 
+_CERTIFICATE_WANTED = ("no required ssl certificate", "client certificate required")
+"""nginx and others take the connection without a client certificate, and say so in their answer."""
+
 _OURSELVES = ", or run `ajolo-fanout doctor`"
 """What a profile's hint may say, and need not be said here."""
 
@@ -102,6 +105,8 @@ def _reason(backend: BackendPlan, outcome: Outcome) -> tuple[str, str]:
             "wrong-protocol",
             'the server speaks HTTP here: write protocol = "http/protobuf", or its gRPC port',
         )
+    if any(one in message for one in _CERTIFICATE_WANTED):
+        return "client-certificate", "name it with `tls.cert_file` and `tls.key_file`"
     if outcome.refused_key:
         return "key-refused", "check the credentials"
     if status in _NOT_HERE:
