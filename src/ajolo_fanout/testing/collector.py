@@ -166,11 +166,14 @@ class OtelCollector:
             raise
         return self
 
-    def restart(self, config: Mapping[str, Any] | None = None) -> None:
+    def restart(
+        self, config: Mapping[str, Any] | None = None, *, meanwhile: Callable[[], object] | None = None
+    ) -> None:
         """Let it end what it is doing, start it again on the same ports, and wait until it is ready.
 
         Args:
             config: In place of the `config` that it was made with; None: as before.
+            meanwhile: Called while it is away; what it raises is raised here, and the Collector stays away.
 
         Raises:
             RuntimeError: when it doesn't run, or doesn't start again.
@@ -179,8 +182,11 @@ class OtelCollector:
             raise RuntimeError("this Collector doesn't run")
         if config is not None:
             self._config = config
+        self._run.pause()
+        if meanwhile is not None:
+            meanwhile()
         self._write_configuration(self._run)
-        self._run.restart()
+        self._run.resume()
         self._wait_until_ready(self._run)
 
     def stop(self) -> None:

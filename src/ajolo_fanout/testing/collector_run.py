@@ -88,8 +88,11 @@ class Run(Protocol):
             RuntimeError: when it can't be run for another reason.
         """
 
-    def restart(self) -> None:
-        """Let it end what it is doing, and start it again on the same ports."""
+    def pause(self) -> None:
+        """Let it end what it is doing, and go."""
+
+    def resume(self) -> None:
+        """Start it again on the same ports."""
 
     def stop(self) -> None:
         """End it and leave nothing behind but the folder; harmless when it doesn't run."""
@@ -136,9 +139,13 @@ class InContainer:
                 raise PortTakenError(_said(error)) from error
             raise RuntimeError(f"Docker can't run {self._image}: {_said(error)}{_RYUK}") from error
 
-    def restart(self) -> None:
+    def pause(self) -> None:
         """See `Run`."""
-        self._container.get_wrapped_container().restart(timeout=_GRACE)
+        self._container.get_wrapped_container().stop(timeout=_GRACE)
+
+    def resume(self) -> None:
+        """See `Run`."""
+        self._container.get_wrapped_container().start()
 
     def stop(self) -> None:
         """See `Run`."""
@@ -192,14 +199,25 @@ class InProcess:
         except OSError as error:
             raise RuntimeError(f"{self._binary} can't be run: {error.strerror}") from error
 
-    def restart(self) -> None:
+    def pause(self) -> None:
         """See `Run`."""
-        self._end()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def resume(self) -> None:
+        """See `Run`."""
         self.start()
 
     def stop(self) -> None:
         """See `Run`."""
-        self._end()
+        self.pause()
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -213,17 +231,6 @@ class InProcess:
         with contextlib.suppress(FileNotFoundError):  # never started
             return (self._folder / "collector.log").read_text("utf-8", "replace")
         return ""
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def no_engine() -> str:
