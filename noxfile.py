@@ -28,7 +28,7 @@ os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(_PYTHON314.parent)
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, types, the import contract, spelling, freshness of what is generated."""
-    session.install("-e", ".[lint,testing]", "hypothesis")
+    session.install("-e", ".[html,lint,testing]", "hypothesis")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")

@@ -11,6 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ajolo_fanout.cli.main import cli
+from ajolo_fanout.cli.output import Output
+from ajolo_fanout.cli.preview_view import show
+from ajolo_fanout.config.document import load
+from ajolo_fanout.plan.placeholders import resolve_with_placeholders
+from ajolo_fanout.replay.recording import recorded_agents
+from ajolo_fanout.replay.replay import replay
 from ajolo_fanout.testing import recorded_spans
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "tracing.toml")
@@ -130,6 +136,8 @@ def test_an_explanation_goes_step_by_step() -> None:
         "  select        every span\n"
         "  sampling      left out by sampling.ratio = 0 (tracing.toml:13)\n"
         "                this trace is in from a ratio of 0.715 on\n"
+        "\n"
+        "c: off, enabled = false\n"
     )
 
 
@@ -214,3 +222,15 @@ def test_a_page_wants_jinja2(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = _run("preview", "--html", "x.html")
     assert ran.exit_code == 2
     assert "pip install 'ajolo-fanout[html]'" in ran.stderr
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_nothing_is_wider_than_a_terminal(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Long lines go on under their beginning, inside the tree."""
+    document = load(Path(EXAMPLE), "tracing.toml")
+    plan, _ = resolve_with_placeholders(document, {})
+    recorded = recorded_agents()
+    show(replay(plan, recorded.spans), recorded, Output(width, terminal=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 100
+    assert [line for line in lines if len(line) > width] == []

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from ajolo_fanout.cli.main import cli
 from ajolo_fanout.config.document import parse
 from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.replay import page
 from ajolo_fanout.replay.page import render
-from ajolo_fanout.replay.recording import load_spans
+from ajolo_fanout.replay.recording import load_spans, recorded_agents
 from ajolo_fanout.replay.replay import replay
 from ajolo_fanout.testing import recorded_spans, wait_for
 
@@ -156,6 +157,17 @@ def test_a_spans_text_never_becomes_markup(text: str) -> None:
     assert parsed.raw == plain.raw
 
 
+def test_a_page_of_many_spans_says_that_it_shows_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole traces, at least one."""
+    recorded = recorded_agents()
+    plan = resolve(parse(CONFIG, "tracing.toml"), {})
+    for most, shown in ((1, 4), (10, 8), (67, 67)):
+        monkeypatch.setattr(page, "MOST", most)
+        text = render(replay(plan, recorded.spans), recorded)
+        assert text.count('<tr class="span') == shown
+        assert (f"the first {shown} of 67 recorded Ajolopy spans" in text) is (shown < 67)
+
+
 # In a browser.
 
 CHROMIUM = ("chromium", "chromedriver")
@@ -197,9 +209,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Any:
-    page = tmp_path / "page.html"
-    page.write_text(_page(tmp_path), encoding="utf-8")
-    browser.get(page.as_uri())
+    written = tmp_path / "page.html"
+    written.write_text(_page(tmp_path), encoding="utf-8")
+    browser.get(written.as_uri())
     return browser
 
 
@@ -297,8 +309,7 @@ def test_it_fits_narrow_and_wide(opened: Any, width: int) -> None:
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
         opened.find_element("id", "expand").click()
-        page = opened.execute_script("return document.documentElement.scrollWidth")
-        assert page <= width
+        assert opened.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -113,6 +113,27 @@ def test_a_span_that_nobody_records_has_a_fate_all_the_same(tmp_path: Path) -> N
     assert [one.origin.line for one in said.outcomes["a"]] == [9, 6, 9, 6]
 
 
+def test_a_processor_that_remembers_sees_each_span_once_and_in_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever outcome is looked at first, and however often."""
+    (tmp_path / "mine_that_counts.py").write_text(
+        "class Count:\n    n = 0\n    def __call__(self, draft):\n"
+        "        self.n += 1\n        draft.attributes['n'] = self.n\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "tracing.toml"
+    file.write_text(
+        'schema = 1\n[service]\nname = "x"\n[backends.a]\ntype = "console"\n'
+        'processors = [{ type = "mine_that_counts:Count" }]\n',
+        encoding="utf-8",
+    )
+    outcomes = replayed(file, recorded_spans("ok")).outcomes["a"]
+    assert outcomes[-1] is outcomes[3]
+    assert [one.sent.attributes["n"] for one in (*outcomes[2:], *outcomes[:2])] == [3, 4, 1, 2]
+
+
 # Generated traces: any tree, with parents missing, remote, or ending before their children.
 
 _NAMES = st.sampled_from(["chat gpt-4o", "execute_tool x", "GET /health", "agent.invoke A", "me@example.com"])

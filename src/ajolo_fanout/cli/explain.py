@@ -123,6 +123,13 @@ def _print(replayed: Replay, chosen: Sequence[int], recorded: Recording, output:
             output.say(f"{output.style(backend.name, bold=True)}: {fate}")
             for step in steps_of(replayed, backend, indexes[0]):
                 _step(step if len(indexes) == 1 else attrs.evolve(step, aside=""), output)
+    _off(replayed, output)
+
+
+def _off(replayed: Replay, output: Output) -> None:
+    for off in replayed.plan.off:
+        output.say()
+        output.say(f"{output.style(off.name, bold=True)}: off, {off.why}")
 
 
 def _head(replayed: Replay, indexes: Sequence[int], recorded: Recording, output: Output) -> None:

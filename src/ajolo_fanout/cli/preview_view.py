@@ -33,7 +33,9 @@ def show(replayed: Replay, recorded: Recording, output: Output) -> None:
     """Print the preview."""
     traces = traces_of(replayed, recorded.labels)
     count = f"{len(traces)} trace{'' if len(traces) == 1 else 's'}"
-    output.say(f"{replayed.plan.file}, {len(replayed.spans)} {recorded.title} in {count}")
+    head = f"{replayed.plan.file}, {len(replayed.spans)} {printable_line(recorded.title)} in {count}"
+    for line in wrapped_line(head, output.width, output):
+        output.say(line)
     for name, outcomes in replayed.outcomes.items():
         output.say()
         for row in _backend(replayed, name, outcomes, traces):

@@ -96,6 +96,8 @@ def without_notes(state: State) -> State:
 
 def changes(before: State, after: State) -> tuple[Change, ...]:
     """What differs, in the order of `after`; an event's number is the one it had before."""
+    if before is after:
+        return ()
     found = list(_differences("", before.plain, after.plain))
     found += _parts("events", before.events, after.events)
     found += _parts("links", before.links, after.links)
@@ -104,18 +106,23 @@ def changes(before: State, after: State) -> tuple[Change, ...]:
 
 def _parts(kind: str, before: Sequence[Any], after: Sequence[Any]) -> Iterator[Change]:
     """Differences between lists of events or links: those of one key are one and the same."""
-    matcher = difflib.SequenceMatcher(
-        None, [key for key, _ in before], [key for key, _ in after], autojunk=False
-    )
-    paired: dict[int, int] = {}
-    for block in matcher.get_matching_blocks():
-        paired |= {block.a + step: block.b + step for step in range(block.size)}
+    paired = _paired([key for key, _ in before], [key for key, _ in after])
     for number, (_, values) in enumerate(before):
         new = after[paired[number]][1] if number in paired else {}
         yield from _differences(f"{kind}.{number}.", values, new)
     fresh = [values for number, (_, values) in enumerate(after) if number not in paired.values()]
     for number, values in enumerate(fresh, len(before)):
         yield from _differences(f"{kind}.{number}.", {}, values)
+
+
+def _paired(before: list[Any], after: list[Any]) -> dict[int, int]:
+    """The number that each part of `before` has in `after`, where it is still there."""
+    if before == after:
+        return {number: number for number in range(len(before))}
+    found: dict[int, int] = {}
+    for block in difflib.SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
+        found |= {block.a + step: block.b + step for step in range(block.size)}
+    return found
 
 
 def _differences(prefix: str, before: Content, after: Content) -> Iterator[Change]:

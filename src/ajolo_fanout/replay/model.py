@@ -6,7 +6,7 @@ and what is sent (`Outcome.sent`): every state and every change is seen through 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -114,9 +114,9 @@ class Replay:
     Attributes:
         plan: It.
         spans: The spans as a program with this file would have made them, in the order in which they ended.
-        outcomes: For each backend one outcome a span, in the order of `spans`.
+        outcomes: For each backend one outcome a span, in the order of `spans`; made when it is looked at.
     """
 
     plan: Plan
     spans: tuple[ReadableSpan, ...] = attrs.field(repr=False)
-    outcomes: Mapping[str, tuple[Outcome, ...]] = attrs.field(repr=False)
+    outcomes: Mapping[str, Sequence[Outcome]] = attrs.field(repr=False)

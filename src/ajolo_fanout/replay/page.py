@@ -31,6 +31,9 @@ __all__ = ["render"]
 SCALE = 1000
 """Units of a waterfall's width."""
 
+MOST = 3000
+"""Spans on one page: a browser is slow beyond that. Whole traces, the first ones."""
+
 _LONGEST = 4000
 _LEAST = 12
 _WORDS = {"filtered": "filtered", "sampled_out": "sampled out", "lost": "lost"}
@@ -160,6 +163,7 @@ def render(replayed: Replay, recorded: Recording) -> str:
         lstrip_blocks=True,
     )
     columns = [_column(replayed.plan[name], outcomes) for name, outcomes in replayed.outcomes.items()]
+    sections = list(_sections(replayed, recorded, columns))
     style = environment.get_template("page.css").render(count=len(columns))
     script = environment.get_template("page.js").render()
     return environment.get_template("page.html").render(
@@ -169,11 +173,12 @@ def render(replayed: Replay, recorded: Recording) -> str:
         file=printable_line(replayed.plan.file),
         recording=printable_line(recorded.title),
         spans=len(replayed.spans),
+        shown=sum(len(section.rows) for section in sections),
         columns=columns,
         off=replayed.plan.off,
         scale=SCALE,
         marks=_MARKS,
-        sections=list(_sections(replayed, recorded, columns)),
+        sections=sections,
     )
 
 
@@ -194,8 +199,13 @@ def _column(backend: BackendPlan, outcomes: Sequence[Outcome]) -> Column:
 
 
 def _sections(replayed: Replay, recorded: Recording, columns: Sequence[Column]) -> Iterator[Section]:
+    count = 0
     for trace in traces_of(replayed, recorded.labels):
-        rows = [_row(replayed, trace, branch.index, branch.depth, columns) for branch in walk(trace.roots)]
+        branches = list(walk(trace.roots))
+        count += len(branches)
+        if count > MOST and count > len(branches):
+            return
+        rows = [_row(replayed, trace, branch.index, branch.depth, columns) for branch in branches]
         yield Section(printable_line(trace.label), trace.id, _duration(trace.end - trace.start), rows)
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
 import attrs
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
-from ajolo_fanout.pipeline.run import Rehearsal
+from ajolo_fanout.pipeline.run import Rehearsal, Told
 from ajolo_fanout.pipeline.starts import Starts
-from ajolo_fanout.plan.model import Plan
+from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.provider import build_provider, follows
 from ajolo_fanout.replay.model import Outcome, Replay
 from ajolo_fanout.replay.rerun import rerun
@@ -48,12 +48,40 @@ def replay(plan: Plan, spans: Iterable[ReadableSpan], *, own_resource: bool = Fa
         rerun(home.provider, given)
         told = rehearsal.finish()
         whole = tuple(ended.spans.get(_key(span)) or home.unrecorded(span) for span in given)
-    outcomes: dict[str, tuple[Outcome, ...]] = {}
-    for backend in plan.backends:
-        workshop = Workshop(backend)
-        made = {_key(one.span): workshop.outcome(one) for one in told[backend.name]}
-        outcomes[backend.name] = tuple(made.get(_key(span)) or workshop.unrecorded(span) for span in whole)
+    outcomes = {backend.name: _Outcomes(backend, whole, told[backend.name]) for backend in plan.backends}
     return Replay(plan, whole, MappingProxyType(outcomes))
+
+
+class _Outcomes(Sequence[Outcome]):
+    """One backend's outcomes, each made when it is first looked at: whoever asks about one span pays for one."""
+
+    def __init__(self, backend: BackendPlan, spans: Sequence[ReadableSpan], told: Sequence[Told]) -> None:
+        self._workshop = Workshop(backend)
+        self._spans = spans
+        self._told = {_key(one.span): one for one in told}
+        self._made: dict[int, Outcome] = {}
+        if backend.steps.shape.own:  # a step of the user's own may remember: it sees the spans in their order
+            numbers = {_key(span): number for number, span in enumerate(spans)}
+            for one in told:
+                self._made[numbers[_key(one.span)]] = self._workshop.outcome(one)
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Outcome, ...]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | tuple[Outcome, ...]:
+        if isinstance(index, slice):
+            return tuple(self[number] for number in range(*index.indices(len(self))))
+        number = range(len(self))[index]
+        if number not in self._made:
+            span = self._spans[number]
+            told = self._told.get(_key(span))
+            made = self._workshop.unrecorded(span) if told is None else self._workshop.outcome(told)
+            self._made[number] = made
+        return self._made[number]
 
 
 class _Ended(SpanProcessor):

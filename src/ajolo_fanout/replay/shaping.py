@@ -128,7 +128,10 @@ class Workshop:
         self, told: Told, before: State, states: Mapping[str, State], shaped: Shaped, final: State
     ) -> list[Effect]:
         """The steps that did anything, in their order."""
-        laid = self._seen(Draft(told.span, self._shaper.laid(told.span.resource)).readable())
+        laid = before
+        resource = self._shaper.laid(told.span.resource)
+        if resource is not told.span.resource:
+            laid = self._seen(Draft(told.span, resource).readable())
         effects = [Effect("resource", "resource", None, changes(before, laid))]
         last = laid
         for number, processor in enumerate(self._steps.shape.processors):

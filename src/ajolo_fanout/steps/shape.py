@@ -126,9 +126,12 @@ class Shaper:
         draft = Draft(span, self.laid(span.resource), usage_below=usage_below)
         if self.passive:
             return Shaped(draft)
-        for number, change in enumerate(self._processors):
-            change(draft)
-            if watch is not None:
+        if watch is None:
+            for change in self._processors:
+                change(draft)
+        else:
+            for number, change in enumerate(self._processors):
+                change(draft)
                 watch(f"processors[{number}]", draft)
         removed = self._redactor.span(draft)
         removed += self._settle_resource(draft)

@@ -12,16 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ajolo_fanout.config.sampling import BufferSettings
 from ajolo_fanout.otlp.decode import DecodedEvent, DecodedLink, DecodedScope, DecodedSpan, DecodedStatus
-from ajolo_fanout.pipeline.buffer import Held
-from ajolo_fanout.pipeline.starts import Starts
-from ajolo_fanout.pipeline.traces import Ruling
-from ajolo_fanout.pipeline.whole import Whole
-from ajolo_fanout.steps.adder import adder
+from ajolo_fanout.pipeline.run import Rehearsal
 from ajolo_fanout.steps.additions import added
 from ajolo_fanout.steps.draft import Draft
-from ajolo_fanout.steps.pipeline import Steps, decider, shape_span, shaper
+from ajolo_fanout.steps.pipeline import shape_span, shaper
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -58,37 +53,24 @@ def expect(backend: BackendPlan, spans: Iterable[ReadableSpan]) -> Expectation:
     expected: dict[tuple[str, str], DecodedSpan] = {}
     fates: Counter[str] = Counter()
     redacted: Counter[str] = Counter()
-    held = [Held(span, None) for span in spans]
-    for one, ruling in _rulings(backend.steps, held):
-        fates[ruling.fate] += 1
-        if ruling.fate == "sent":
-            shaped = shape_span(one.span, backend.steps.shape, usage_below=ruling.usage_below)
+    rehearsal = Rehearsal({backend.name: backend.steps})
+    for span in spans:
+        rehearsal.take(span)
+    for told in rehearsal.finish()[backend.name]:
+        if told.failed is not None:
+            raise told.failed
+        fates[told.fate] += 1
+        if told.fate == "sent":
+            shaped = shape_span(told.span, backend.steps.shape, usage_below=told.usage_below)
             draft = shaped.draft
-            if ruling.addition is not None:
-                addition, removed = shaper(backend.steps.shape).addition(ruling.addition)
+            if told.addition is not None:
+                addition, removed = shaper(backend.steps.shape).addition(told.addition)
                 draft = Draft(added(draft.readable(), addition))
                 redacted.update(removed)
             seen = _plain(draft)
             expected[seen.trace_id, seen.span_id] = seen
             redacted.update(shaped.redacted_by)
     return Expectation(expected, fates["sampled_out"], fates["filtered"], redacted)
-
-
-def _rulings(steps: Steps, spans: Sequence[Held]) -> Iterator[tuple[Held, Ruling]]:
-    """What a backend of these steps decides about each of some finished traces' spans, and adds to it."""
-    if steps.needs_whole_traces:
-        whole = Whole(BufferSettings(), Starts())
-        kind = whole.kind_of(steps)
-        ruled = [each for one in spans for each in whole.take(one)]
-        yield from ((one, rulings[kind]) for one, rulings in [*ruled, *whole.everything()])
-        return
-    decide, adds = decider(steps), adder(steps)
-    for one in spans:
-        decision = None if decide is None else decide(one.span)
-        fate = "sent" if decision is None else decision.fate
-        would = "" if decision is None else decision.would
-        addition = adds(one.span, would) if adds is not None and fate == "sent" else None
-        yield one, Ruling(fate, addition)
 
 
 def traced(span: ReadableSpan) -> DecodedSpan:
