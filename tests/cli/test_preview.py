@@ -234,3 +234,34 @@ def test_nothing_is_wider_than_a_terminal(width: int, capsys: pytest.CaptureFixt
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 100
     assert [line for line in lines if len(line) > width] == []
+
+
+def test_a_recording_of_any_values_and_any_shape_is_shown() -> None:
+    """Not-a-number, bytes, maps; 1,200 spans deep; a span that is its own parent."""
+    spans: list[dict[str, Any]] = [_span(n, f"n{n}", n - 1) for n in range(1, 1201)]
+    odd = _span(9, "odd", 9)
+    odd["traceId"] = f"1{TRACE[1:]}"
+    odd["attributes"] = [
+        {"key": "nan", "value": {"doubleValue": "NaN"}},
+        {"key": "bytes", "value": {"bytesValue": "AAEC"}},
+        {"key": "empty"},
+        {"key": "map", "value": {"kvlistValue": {"values": [{"key": "k", "value": {"intValue": "1"}}]}}},
+    ]
+    text = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [*spans, odd]}]}]})
+    Path("spans.jsonl").write_text(text, encoding="utf-8")
+    for arguments in (["preview"], ["explain", "--name", "odd"], ["preview", "--html", "x.html"]):
+        ran = _run(*arguments, "--spans", "spans.jsonl")
+        assert ran.exit_code == 0, ran.output
+    ran = _run("explain", "--name", "odd", "--spans", "spans.jsonl", "--json")
+    json.loads(ran.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_a_file_whose_backends_are_all_off_says_so() -> None:
+    Path("tracing.toml").write_text(
+        'schema = 1\n[service]\nname = "x"\n[backends.c]\ntype = "console"\nenabled = false\n',
+        encoding="utf-8",
+    )
+    for arguments in (["preview"], ["explain", "--name", "chat *"]):
+        ran = _run(*arguments)
+        assert (ran.exit_code, "c: off, enabled = false" in ran.stdout) == (0, True)
+    assert _run("preview", "--html", "x.html").stdout == "x.html: 67 spans at no backend\n"

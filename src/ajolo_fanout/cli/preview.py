@@ -69,7 +69,7 @@ def preview(
     output = Output.here()
     if page is not None:
         _write(page, replayed, recorded)
-        output.say(f"{page}: {len(recorded.spans)} spans at {', '.join(replayed.outcomes)}")
+        output.say(f"{page}: {len(recorded.spans)} spans at {', '.join(replayed.outcomes) or 'no backend'}")
     elif as_json:
         click.echo(json.dumps(_plain(replayed, recorded), indent=2))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,4 +59,6 @@ def _value(value: Any) -> Any:
         return {str(key): _value(inner) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [_value(inner) for inner in value]
-    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)  # JSON knows no NaN
+    return value if value is None or isinstance(value, (str, bool, int)) else str(value)
