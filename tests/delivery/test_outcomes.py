@@ -124,6 +124,8 @@ FORMS = [
     base64.b64encode(KEY.encode()).decode(),
     "".join(f"\x00{letter}" for letter in KEY),
     "\u200b".join(KEY),
+    "\u00ad".join(KEY),
+    "\U000e0001".join(KEY),
 ]
 
 

@@ -77,7 +77,10 @@ def excerpt(text: str, mask: Callable[[str], str]) -> str:
     Masked before and after the cleaning: cleaning may put together a secret that the server took apart, and
     may take apart one with several spaces in it. Cut last, so that no half of a secret slips past the mask.
     """
-    cleaned = mask(_SPACES.sub(" ", _CONTROLS.sub("", mask(text))).strip())
+    shown = _SPACES.sub(" ", _CONTROLS.sub("", mask(text))).strip()
+    if not shown.isprintable():  # invisible letters of other kinds, and those that Unicode doesn't know
+        shown = "".join(filter(str.isprintable, shown))
+    cleaned = mask(shown)
     return cleaned if len(cleaned) <= EXCERPT_LENGTH else cleaned[: EXCERPT_LENGTH - 1] + "…"
 
 
