@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.delivery.hostile import Hostile, answering, drip, hang_on_answer
 from tests.delivery.support import KEY, PROTOCOLS, backend, readable, rigged, with_files
 
@@ -159,37 +157,6 @@ def test_no_raw_answer_raises_out_of_the_sender(raw: bytes) -> None:
     with Hostile(answering(raw)) as server:
         outcome = sender(server.url).send(b"body", 1, 0.3)
         assert outcome.kind in ("delivered", "retry", "rejected")
-
-
-@settings(max_examples=25)
-@given(st.binary(max_size=120), st.integers(0, 700))
-def test_no_fuzzed_answer_raises_out_of_the_sender(tail: bytes, code: int) -> None:
-    with Hostile(answering(b"HTTP/1.1 %d X\r\n%s\r\n\r\n" % (code, tail))) as server:
-        outcome = sender(server.url).send(b"body", 1, 0.15)
-        assert outcome.kind in ("delivered", "partial", "retry", "rejected")
-
-
-def test_rotated_certificates_are_read_again(tmp_path: Path) -> None:
-    """The server gets a certificate of another authority; the file of authorities is replaced, too."""
-    first, second = tmp_path / "one", tmp_path / "two"
-    first.mkdir()
-    second.mkdir()
-    old, new = make_tls(first), make_tls(second)
-    ca_file = tmp_path / "ca.pem"
-    ca_file.write_bytes(old.ca_file.read_bytes())
-    with OtlpServer(tls=old) as server:
-        plan = with_files(backend(server.endpoint), ca_file=ca_file)
-        port = server.port
-        with rigged(plan) as rig:
-            rig.offer(1)
-            assert rig.flush(), rig.ledger.health()
-            server.stop()
-            with OtlpServer(tls=new, port=port):
-                ca_file.unlink()
-                ca_file.write_bytes(new.ca_file.read_bytes())
-                rig.offer(1)
-                assert rig.flush(), rig.ledger.health()
-                assert rig.counts.delivered == 2
 
 
 def test_tls_files_that_can_t_be_read_are_an_outcome(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ajolo_fanout.delivery.grpc_outcome import grpc_failure, grpc_success
 from ajolo_fanout.delivery.headers import changed_after_refresh, reveal
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.proxy import proxy_options
-from ajolo_fanout.delivery.tls import TlsFiles
+from ajolo_fanout.delivery.tls import TlsFiles, make_context
 from ajolo_fanout.values import Secret
 
 __all__ = ["METHOD", "GrpcSender"]
@@ -139,15 +139,30 @@ class GrpcSender:
         """The call, on a channel of this process; made anew when certificates were rotated.
 
         Raises:
-            OSError: when the TLS files can't be read.
+            OSError: when the TLS files can't be used and never could.
             RuntimeError: after `abort()`.
         """
         with self._lock:
             if self._aborted:
                 raise RuntimeError("aborted")
             if self._channel is None or (self._secure and self._tls_files.changed()):
-                self._channel = self._make_channel()
+                self._channel = self._fresh_channel()
             return self._channel.unary_unary(METHOD, request_serializer=None, response_deserializer=None)
+
+    def _fresh_channel(self) -> Any:
+        """A channel with the TLS files as they are now; the one at hand where those can't be used."""
+        if self._secure:
+            self._tls_files.changed()
+            try:
+                make_context(self._tls)  # gRPC would find out with its next connection, and say little
+            except OSError as error:
+                if self._channel is None:
+                    raise
+                _log.warning(
+                    "%s: the changed TLS files can't be used, the old ones stay: %s", self._address, error
+                )
+                return self._channel
+        return self._make_channel()
 
     def _make_channel(self) -> Any:
         options = [
@@ -168,7 +183,6 @@ class GrpcSender:
         ]
         if not self._secure:
             return grpc.insecure_channel(self._address, options=options)
-        self._tls_files.changed()
         credentials = grpc.ssl_channel_credentials(
             root_certificates=_trusted(self._tls),
             private_key=_read(self._tls.key_file or self._tls.cert_file),
