@@ -250,6 +250,38 @@ def test_what_is_refused_for_good_is_given_up_from_the_spool_too(folder: Path) -
         assert listing.fill.lost["rejected"].spans == 10
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_a_partial_success_left_out_is_counted_in_the_spool_too(protocol: str, folder: Path) -> None:
+    """Every span that was left to the spool is replayed, on disk, or given up there with its reason."""
+    script = [Answer(status=503), Answer(rejected=4, message="quota")]
+    with (
+        OtlpServer(protocol, answer=script) as server,
+        rigged(spooled(backend(server.endpoint, protocol), folder)) as rig,
+    ):
+        rig.offer(10)
+        wait_for(lambda: rig.counts.replayed == 6, 10, "the second answer")
+        wait_for(lambda: on_disk(folder) == 0, 10, "the empty spool")
+        [listing] = survey(folder).listings
+        assert {reason: one.spans for reason, one in listing.fill.lost.items()} == {"rejected": 4}
+        assert rig.counts.spooled == 10
+        assert "quota" in rig.ledger.health().last_error
+
+
+def test_of_several_spans_the_one_that_is_too_large_for_good_is_counted_in_the_spool(folder: Path) -> None:
+    def answer(request: ReceivedRequest) -> Answer:
+        return Answer(status=413 if b"monster" in request.body else 200)
+
+    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
+        rig.ledger.seen(4)
+        rig.outlet.offer_all([rendition(name=name) for name in ("a", "b", "monster", "c")])
+        wait_for(lambda: rig.counts.spooled == 4, 10, "the spool")
+    with OtlpServer(answer=answer) as server, rigged(spooled(backend(server.endpoint), folder)) as rig:
+        wait_for(lambda: on_disk(folder) == 0, 10, "the empty spool")
+        [listing] = survey(folder).listings
+        assert {reason: one.spans for reason, one in listing.fill.lost.items()} == {"too_large": 1}
+        assert rig.counts.replayed == 3
+
+
 def test_of_a_batch_that_is_taken_in_part_only_the_rest_is_kept(folder: Path) -> None:
     """Three requests in a batch; the second finds the backend down."""
     with OtlpServer(answer=[Answer(), Answer(status=503)]) as server:

@@ -65,7 +65,8 @@ class SpoolAccount:
 
     Attributes:
         books: Where those that were delivered after all are counted, as replayed.
-        lost: The reasons for which requests were lost as a whole, by the `id()` of each of their spans.
+        lost: The reasons of what was lost, by the `id()` of each span. Of a request that was taken in part
+            nobody knows which spans were not; their number is what counts.
     """
 
     books: Books
@@ -75,6 +76,5 @@ class SpoolAccount:
         """See `Account`."""
         if len(spans) > lost:
             self.books.ledger.replayed(len(spans) - lost)
-        else:
-            self.lost.update((id(one), reason) for one in spans)
+        self.lost.update((id(one), reason) for one in spans[:lost])
         return True

@@ -283,9 +283,10 @@ class Spooling:
             # Also where only some of them are open, and the disk takes no more: twice is better than never.
             self._spool.release(ticket, _not_before(ticket, outcome))
             return
-        reasons = {lost.get(id(one)) for one in part.renditions}
-        reason = reasons.pop() if len(reasons) == 1 else None
-        answer = self._spool.done(ticket) if reason is None else self._spool.discard(ticket, reason)
+        reasons: list[str] = [lost[id(one)] for one in part.renditions if id(one) in lost]
+        counted = Counter(reasons)
+        whole = next((reason for reason, n in counted.items() if n == len(part.renditions)), None)
+        answer = self._spool.done(ticket, counted) if whole is None else self._spool.discard(ticket, whole)
         if answer:
             self.spans = max(0, self.spans - ticket.spans)
 

@@ -12,8 +12,9 @@ import math
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 
 import attrs
@@ -38,6 +39,7 @@ _SLACK = 16 * 1024
 """What a batch may take in the file beyond its own size: pages are filled in part."""
 
 _DONE = Answer(ok=True)
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -146,9 +148,14 @@ class Spool:
         damaged = sum((one.tally for one in took.damaged), Tally())
         return Lease(batches, took.due, took.too_old, damaged)
 
-    def done(self, ticket: Ticket) -> Answer:
-        """The backend has the batch: take it out."""
-        return self._settle(ticket, partial(_remove, ticket))
+    def done(self, ticket: Ticket, lost: Mapping[str, int] = _NOTHING) -> Answer:
+        """The backend has the batch: take it out.
+
+        Args:
+            ticket: What was leased.
+            lost: How many of its spans the backend didn't take after all, by reason.
+        """
+        return self._settle(ticket, partial(_remove, ticket, lost=dict(lost)))
 
     def discard(self, ticket: Ticket, reason: str) -> Answer:
         """Give the batch up, and keep count of it under `reason` (a reason for a loss, as in the ledger)."""
@@ -315,10 +322,14 @@ class Spool:
         return _DONE if there else Answer(ok=False, message="the batch is no longer in the spool")
 
 
-def _remove(ticket: Ticket, connection: sqlite3.Connection, reason: str = "") -> bool:
+def _remove(
+    ticket: Ticket, connection: sqlite3.Connection, reason: str = "", lost: Mapping[str, int] = _NOTHING
+) -> bool:
     removed = store.delete_owned(connection, ticket.key, ticket.owner)
     if removed and reason:
         store.lose(connection, reason, removed)
+    for why, spans in lost.items() if removed else ():
+        store.lose(connection, why, Tally(spans=spans))
     return bool(removed)
 
 
