@@ -126,5 +126,5 @@ def long(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Every benchmark; the figures that count are ratios within one run."""
     session.install("-e", ".[test]")
-    for name in ("span_end", "span_start", "encode", "redaction", "fanout", "check"):
+    for name in ("span_end", "span_start", "encode", "redaction", "open_traces", "fanout", "check"):
         session.run("python", f"benchmarks/{name}.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -102,3 +103,17 @@ def test_the_readmes_two_commands_are_one_line_each() -> None:
     assert all("\n" not in command and "python3 -m venv" in command for command in commands)
     assert commands[0].endswith("ajolo-fanout demo")
     assert "pytest" in commands[1]
+
+
+def test_the_figures_of_the_page_on_sampling_are_those_of_its_example() -> None:
+    """Whoever runs the command that the page names sees what the page shows."""
+    page = (ROOT / "docs/explanation/sampling.md").read_text()
+    [command] = re.findall(r"`python (\S+\.py)`", page)
+    done = subprocess.run(
+        [sys.executable, command], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"```text\n{done.stdout}```" in page
+    file = (ROOT / command).with_name("tracing.toml").read_text()
+    [shown] = [text for language, text in BLOCK.findall(page) if language == "toml"]
+    assert shown in file
