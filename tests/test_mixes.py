@@ -25,7 +25,7 @@ from tests.pipeline.rig import remote
 
 import ajolo_fanout
 from ajolo_fanout.health.fates import Counts
-from ajolo_fanout.testing import Harness, fanout
+from ajolo_fanout.testing import Harness, fanout, wait_for
 
 FOREIGN = TracerProvider(shutdown_on_exit=False).get_tracer("another provider's")
 
@@ -172,12 +172,17 @@ class Play:
 
     def flushed(self) -> None:
         """After a flush, what is pending waits for the end of its trace, and nothing else does."""
-        health = self.harness.health()
-        for backend in self.harness.plan.backends:
-            counts = health.backends[backend.name].counts
-            assert counts.seen == self.ended
-            whole = backend.steps.needs_whole_traces
-            assert counts.pending == (health.held.spans if whole else 0), backend.name
+
+        def agrees() -> bool:  # at once, unless `max_wait` is over between one look and the next
+            health = self.harness.health()
+            counts = {name: one.counts for name, one in health.backends.items()}
+            return all(
+                counts[one.name].seen == self.ended
+                and counts[one.name].pending == (health.held.spans if one.steps.needs_whole_traces else 0)
+                for one in self.harness.plan.backends
+            )
+
+        wait_for(agrees, 30, "what is pending to be what is held")
 
     def finished(self, late: int) -> None:
         """After the shutdown, every span has one fate, and what was delivered is what arrived."""

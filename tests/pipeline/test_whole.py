@@ -509,14 +509,15 @@ def test_open_traces_stay_under_the_bound_however_many_there_are(number: int) ->
         for n in range(number):
             parent = set_span_in_context(trace.NonRecordingSpan(_open_root(n)))
             tracer.start_span("child", parent, attributes={"n": n, "text": "x" * 500}).end()
-            if n % 2_000 == 1_999:
+            if n % 1_000 == 999:
                 rig.drain()
                 assert buffer.traces <= most
                 assert buffer.size <= limit
         gc.collect()
         used, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert used <= limit * 1.25
+        besides = 1024**2  # what else is new in the process; without a bound it would be five times all that
+        assert used <= limit * 1.25 + besides
         assert sum(buffer.forced.values()) >= number - most
     assert adds_up(taker.counts, number)
     assert taker.counts.sampled_out == number
