@@ -20,6 +20,15 @@ PACKAGES = (
 
 HERE = Path(__file__).parent
 
+LONG: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "phoenix": (("phoenix",), ("tests/systems/test_phoenix.py",)),
+    "mlflow": (("mlflow",), ("tests/systems/test_mlflow.py",)),
+    "vendors": (("instrumented", "vendors"), ("tests/install/test_vendors.py",)),
+    "ajolopy": (("ajolopy_tests",), ("tests/install/test_ajolopys_own_tests.py",)),
+    "rest": (("datadog_agent", "instrumented", "rotel"), ()),
+}
+"""The parts of the long mode: the environments of `scripts/venv` that each wants, and its tests (rest: the others)."""
+
 # What scripts/python314 provides is nowhere on the machine's own path.
 _PYTHON314 = Path(os.environ.get("AJOLO_PYTHON314", HERE / ".cache/python314/root/usr/bin/python3.14"))
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(_PYTHON314.parent)])
@@ -54,7 +63,10 @@ def otel(session: nox.Session, version: str) -> None:
         "-e",
         ".[test]",
         *(f"{name}{stable}" for name in PACKAGES),
-        *(f"opentelemetry-instrumentation-{name}{beta}" for name in ("grpc", "sqlite3", "urllib3")),
+        *(
+            f"opentelemetry-instrumentation-{name}{beta}"
+            for name in ("fastapi", "grpc", "sqlite3", "urllib3")
+        ),
     )
     session.run("pytest", "-m", "not long", *session.posargs)
 
@@ -116,10 +128,16 @@ def example(session: nox.Session) -> None:
 
 
 @nox.session
-def long(session: nox.Session) -> None:
-    """The long mode: many more examples for each property, and the tests marked `long`."""
+@nox.parametrize("part", [nox.param(part, id=part) for part in LONG])
+def long(session: nox.Session, part: str) -> None:
+    """One part of the long mode: `nox -s long` runs all, `nox -s "long(phoenix)"` one."""
+    environments, paths = LONG[part]
+    for name in environments:
+        session.run(str(HERE / "scripts/venv"), name, external=True)
     session.install("-e", ".[test]")
-    session.run("pytest", "--timeout=1800", *session.posargs, env={"AJOLO_LONG": "1"})
+    elsewhere = [path for _, others in LONG.values() for path in others if path not in paths]
+    arguments = paths or [f"--ignore={path}" for path in elsewhere]
+    session.run("pytest", "--timeout=1800", *arguments, *session.posargs, env={"AJOLO_LONG": "1"})
 
 
 @nox.session

@@ -29,7 +29,8 @@ def ask(url: str, *, headers: Mapping[str, str] | None = None, body: Any = None)
         ) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 def hexed(number: int) -> str:
