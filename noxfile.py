@@ -27,7 +27,7 @@ LONG: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ajolopy": (("ajolopy_tests",), ("tests/install/test_ajolopys_own_tests.py",)),
     "rest": (("datadog_agent", "instrumented", "rotel"), ()),
 }
-"""The parts of the long mode: the environments of `scripts/venv` that each wants, and its tests (rest: the others)."""
+"""The parts of the long mode: the environments of `scripts/venv` that each wants, and its tests (rest: others)."""
 
 # What scripts/python314 provides is nowhere on the machine's own path.
 _PYTHON314 = Path(os.environ.get("AJOLO_PYTHON314", HERE / ".cache/python314/root/usr/bin/python3.14"))
