@@ -63,7 +63,7 @@ def test_a_good_key_is_sent_to_both_intakes(vendor: Vendor) -> None:
     assert found.verdict == "fine"
     assert one(found, "credentials").said.startswith("The key belongs to this site")
     assert len(vendor.otlp.spans) == len(vendor.api.spans) == 1
-    assert '`intake = "api"` takes spans as well' in one(found, "intake").said
+    assert '`intake = "api"` takes spans: taken' in one(found, "intake").said
     assert vendor.elsewhere.requests == vendor.home.requests == []
 
 
@@ -107,6 +107,13 @@ def test_a_key_only_the_other_intake_takes(vendor: Vendor) -> None:
     found = vendor.diagnosed()
     assert one(found, "credentials").status == "ok"
     assert (found.verdict, found.next) == ("wrong-intake", 'set `intake = "api"`')
+
+
+def test_an_intake_that_is_busy_is_not_the_wrong_one(vendor: Vendor) -> None:
+    vendor.otlp.answer = Answer(status=503)
+    found = vendor.diagnosed()
+    assert found.verdict == "busy"
+    assert one(found, "intake").status == "ok"
 
 
 def test_the_other_intake_is_judged_by_its_answer_whoever_sends(vendor: Vendor) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,11 @@ def test_a_package_that_brings_opentelemetrys_own_files_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever was installed last has overwritten the other's, and breaks it at the next upgrade."""
-    files = ("opentelemetry/proto/trace/v1/trace_pb2.py",)
+    [theirs] = [one for one in metadata.files("opentelemetry-proto") or () if one.name == "trace_pb2.py"]
+    files = (str(theirs),)
+    copy = tmp_path / theirs
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(theirs.read_binary())
     monkeypatch.syspath_prepend(environment(tmp_path, ("someones-fast-proto", "3.0", files)))
     overwritten = [check for check in named(around(environ={}), "packages") if check.status == "warning"]
     assert len(overwritten) == 1

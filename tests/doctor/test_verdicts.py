@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -55,6 +57,16 @@ def test_every_code_that_is_given_is_a_verdict() -> None:
     }
     assert given_codes
     assert given_codes <= VERDICTS.keys()
+
+
+def test_the_room_knows_nothing_of_the_command_line() -> None:
+    """It answers with plain values; what prints them is another's."""
+    code = (
+        "import sys, ajolo_fanout.doctor.checkup, ajolo_fanout.doctor.surroundings\n"
+        "loaded = {'click', 'rich', 're2', 'grpc', 'ajolo_fanout.testing'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 
 
 def test_the_page_explains_every_verdict() -> None:

@@ -41,6 +41,9 @@ Tell: TypeAlias = Callable[[str, "Check | None"], None]
 _GLANCE = 1.5
 """Seconds for a look at what else a port may speak."""
 
+_OF_AN_INTAKE = frozenset({"key-refused", "wrong-path", "not-otlp", "rejected"})
+"""Refusals that another intake of the same vendor would mend; one that is busy is not the wrong one."""
+
 
 class Examiner:
     """Examines one backend."""
@@ -303,10 +306,10 @@ class Examiner:
         backend = _sent_by_us(attrs.evolve(self._backend, target=target))
         there = self._trial(backend, name="intake")
         if there.status in ("ok", "warning"):
-            if here.status == "failed":
+            if here.code in _OF_AN_INTAKE:
                 told = f"`{other.written}` takes the span which this intake refuses"
                 return Check("intake", "failed", told, f"set `{other.written}`", "wrong-intake")
-            return Check("intake", "ok", f"`{other.written}` takes spans as well: {there.said}")
+            return Check("intake", "ok", f"`{other.written}` takes spans: {there.said}")
         if here.status == "failed":
             return Check("intake", "warning", f"`{other.written}` doesn't take it either: {there.said}")
         return Check("intake", "ok", f"`{other.written}` doesn't take spans: {there.said}")
@@ -337,7 +340,8 @@ class Examiner:
 
     def _clean(self, text: str) -> str:
         """Without secrets, and without what a server's words or names could do to a terminal."""
-        return self._mask("".join(letter if letter.isprintable() else " " for letter in text))
+        shown = "".join(letter if letter.isprintable() else " " for letter in self._mask(text))
+        return self._mask(shown)  # what was taken out may have stood in the middle of a secret
 
     def _left(self, most: float = STEP) -> float:
         return self._deadline.left(most)
