@@ -318,7 +318,7 @@ def test_a_step_that_never_comes_back_is_told_as_that() -> None:
     """Not as a backend that doesn't answer: it was never asked."""
     more = '[[backends.b.processors]]\ntype = "tests.own:sleeps_for_ever"\n'
     with OtlpServer() as server:
-        found = diagnosed(backend(server.endpoint, more=more), seconds=2)
+        found = diagnosed(backend(server.endpoint, more=more), seconds=3)
         own.release.set()
         posted = [request for request in server.requests if request.method == "POST"]
     own.release.clear()

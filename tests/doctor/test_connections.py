@@ -175,6 +175,22 @@ def test_a_server_that_wants_a_client_certificate(protocol: Protocol, tmp_path: 
     assert "`tls.cert_file` and `tls.key_file`" in without.next
 
 
+def test_a_server_that_is_slow_to_miss_a_certificate(tmp_path: Path) -> None:
+    """It is loaded, or far away: the handshake has long been called good when it ends the connection."""
+    tls = make_tls(tmp_path)
+    context = tls.server_context()
+
+    def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        with context.wrap_socket(connection, server_side=True):
+            server.woken.wait(0.7)
+
+    with Hostile(behave) as server:
+        found = diagnosed(backend(server.url.replace("http:", "https:"), ca_file=tls.ca_file))
+    assert one(found, "tls").status == "ok"
+    assert found.verdict == "client-certificate"
+    assert "`tls.cert_file` and `tls.key_file`" in found.next
+
+
 @both
 def test_a_client_certificate_of_another_authority(protocol: Protocol, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()

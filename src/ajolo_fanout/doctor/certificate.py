@@ -21,7 +21,7 @@ _SOON = 14
 _DAY = 86400
 
 _PATIENCE = 0.25
-"""Seconds in which a server says that it misses a certificate: TLS 1.3 does so after the handshake."""
+"""Seconds in which a server usually says that it misses a certificate: TLS 1.3 does so after the handshake."""
 
 _NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python's `ssl` has no name for."""
@@ -37,7 +37,9 @@ Open = Callable[[], Socket]
 """Makes a new connection to the backend."""
 
 
-def shake_hands(open_socket: Open, host: str, tls: TlsSettings, protocol: str) -> Check:
+def shake_hands(
+    open_socket: Open, host: str, tls: TlsSettings, protocol: str, *, patience: float = _PATIENCE
+) -> Check:
     """The check `tls`.
 
     Args:
@@ -45,6 +47,7 @@ def shake_hands(open_socket: Open, host: str, tls: TlsSettings, protocol: str) -
         host: Whose certificate it should be.
         tls: As the backend has it.
         protocol: `"grpc"` or `"http/protobuf"`.
+        patience: Seconds in which the server may end the connection again.
 
     Raises:
         Trouble: when no connection comes about that the sender would use.
@@ -54,12 +57,12 @@ def shake_hands(open_socket: Open, host: str, tls: TlsSettings, protocol: str) -
         with open_socket() as raw, context.wrap_socket(raw, server_hostname=host) as secured:
             version = secured.version() or "TLS"
             certificate: Mapping[str, Any] = secured.getpeercert() or {}
-            left_alone = _hears_an_end(secured)
+            left_alone = _hears_an_end(secured, patience)
     except ssl.SSLCertVerificationError as error:
         raise _unverified(error, _look_closely(open_socket, host), host, tls) from None
     except (ssl.SSLError, OSError) as error:
         raise _failed(error, tls, protocol) from None
-    if left_alone and protocol != "grpc" and _stays(open_socket, _context(tls, "grpc"), host):
+    if left_alone and protocol != "grpc" and _takes_http2(open_socket, _context(tls, "grpc"), host, patience):
         raise Trouble("wrong-protocol", "the server speaks HTTP/2 alone, as gRPC does", _TAKE_GRPC)
     if left_alone:
         raise _without_certificate(tls, "the server closes the connection right after the TLS handshake")
@@ -88,16 +91,16 @@ def _context(tls: TlsSettings, protocol: str) -> ssl.SSLContext:
     return context
 
 
-def _stays(open_socket: Open, context: ssl.SSLContext, host: str) -> bool:
-    """Whether a server keeps the connection that is made with this context."""
+def _takes_http2(open_socket: Open, context: ssl.SSLContext, host: str, patience: float) -> bool:
+    """Whether a server agrees on HTTP/2 with this context, and then keeps the connection."""
     try:
         with open_socket() as raw, context.wrap_socket(raw, server_hostname=host) as secured:
-            return not _hears_an_end(secured)
+            return secured.selected_alpn_protocol() == "h2" and not _hears_an_end(secured, patience)
     except (OSError, Trouble):
         return False
 
 
-def _hears_an_end(secured: ssl.SSLSocket) -> bool:
+def _hears_an_end(secured: ssl.SSLSocket, patience: float) -> bool:
     """Wait a moment for a server that ends the connection because it misses a client certificate.
 
     Returns:
@@ -108,7 +111,7 @@ def _hears_an_end(secured: ssl.SSLSocket) -> bool:
     """
     if secured.version() != "TLSv1.3":
         return False  # where the certificate is part of the handshake
-    secured.settimeout(_PATIENCE)
+    secured.settimeout(patience)
     try:
         return secured.recv(1) == b""
     except TimeoutError:

@@ -38,8 +38,11 @@ Route: TypeAlias = Callable[[str], str]
 Tell: TypeAlias = Callable[[str, "Check | None"], None]
 """Is told of each check by its name: None when it begins, the check when it is done."""
 
-_GLANCE = 1.5
+_GLANCE = 2.5
 """Seconds for a look at what else a port may speak."""
+
+_ENDED = frozenset({"cut-off", "busy", "tls-failed", "client-certificate"})
+"""What a request comes to whose connection the server ends; gRPC calls all of it unavailable."""
 
 _OF_AN_INTAKE = frozenset({"key-refused", "wrong-path", "not-otlp", "rejected"})
 """Refusals that another intake of the same vendor would mend; one that is busy is not the wrong one."""
@@ -288,16 +291,26 @@ class Examiner:
         if check.code == "key-refused" and self._said is not None and self._said.verdict == "valid":
             advice = f"the vendor's own check finds the key valid, so that it may lack a right; {check.next}"
             return attrs.evolve(check, next=advice)
-        if check.code not in ("cut-off", "rejected", "busy"):
+        if way.secure and check.code in _ENDED:
+            return self._listened_longer(check, way)
+        if way.secure or check.code not in (*_ENDED, "rejected"):
             return check
         open_socket = partial(self._open, way, _GLANCE)
         with contextlib.suppress(Trouble, OSError):
-            if not way.secure and protocols.speaks_tls(open_socket, way.host):
+            if protocols.speaks_tls(open_socket, way.host):
                 return attrs.evolve(check, code="wrong-scheme", next="the server speaks TLS: write https://")
-            grpc = self._backend.target.protocol == "grpc"
-            if not grpc and not way.secure and protocols.speaks_http2(open_socket):
+            if self._backend.target.protocol != "grpc" and protocols.speaks_http2(open_socket):
                 advice = 'the server speaks gRPC on this port: write protocol = "grpc", or its HTTP port'
                 return attrs.evolve(check, code="wrong-protocol", next=advice)
+        return check
+
+    def _listened_longer(self, check: Check, way: network.Way) -> Check:
+        """A failed check, or what a server says some time after the handshake: which certificate it misses."""
+        target, tls = self._backend.target, self._backend.settings.tls
+        try:
+            shake_hands(partial(self._open, way), way.host, tls, target.protocol, patience=_GLANCE)
+        except Trouble as trouble:
+            return Check.of_trouble(check.name, trouble)
         return check
 
     def _intake(self, other: Elsewhere, here: Check) -> Check:

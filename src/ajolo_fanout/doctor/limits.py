@@ -21,6 +21,10 @@ STEP = 5.0
 """Seconds that one question may take, where the time that is left is more."""
 
 
+_TO_SAY_SO = 0.8
+"""The part of what is left that one question may take: it is to be the one to say that no answer came."""
+
+
 class Deadline:
     """When the checks of one backend have to be over."""
 
@@ -36,7 +40,7 @@ class Deadline:
         left = self.at - time.monotonic()
         if left <= 0:
             raise Trouble("unfinished", "the time was over before this could be asked", _MORE_TIME)
-        return min(most, left)
+        return min(most, left * _TO_SAY_SO)
 
     def share(self) -> float:
         """Seconds for a question that may go unanswered: a part of what is left, so that others can be asked.
