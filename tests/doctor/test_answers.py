@@ -216,9 +216,11 @@ def test_http_where_the_server_speaks_grpc() -> None:
     assert 'protocol = "grpc"' in found.next
 
 
-def test_grpc_where_the_server_speaks_http() -> None:
+@pytest.mark.parametrize("kind", ["otlp", "tempo", "datadog_agent"])
+def test_grpc_where_the_server_speaks_http(kind: str) -> None:
+    """Whatever the profile has to say of the code that gRPC makes of it."""
     with OtlpServer() as server:
-        found = diagnosed(backend(server.endpoint, "grpc"))
+        found = diagnosed(backend(server.endpoint, "grpc").replace('"otlp"', f'"{kind}"'))
     assert found.verdict == "wrong-protocol"
     assert 'protocol = "http/protobuf"' in found.next
 

@@ -43,7 +43,7 @@ def shake_hands(
     """The check `tls`.
 
     Args:
-        open_socket: Makes a connection with a time-out; may be called three times.
+        open_socket: Makes a connection with a time-out; called once or a few times.
         host: Whose certificate it should be.
         tls: As the backend has it.
         protocol: `"grpc"` or `"http/protobuf"`.

@@ -55,7 +55,8 @@ def read_trial(
         return Check(name, "ok", found)
     said, hint = _parts(backend.target, outcome, mask)
     code, advice = _reason(backend, outcome)
-    return Check(name, "failed", said, hint or advice, code)
+    known_better = code in ("wrong-protocol", "client-certificate")  # than the profile, by what was said
+    return Check(name, "failed", said, advice if known_better else hint or advice, code)
 
 
 def _without_answer(backend: BackendPlan, trial: Trial, name: str, seconds: float) -> Check:
