@@ -7,9 +7,9 @@ and `scripts/collector` provide them; `.ci/run` calls all three.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.install.conftest import folder, run
@@ -49,32 +49,25 @@ def binary() -> Path:
     return Path(named)
 
 
-@pytest.fixture(scope="session")
-def _some_collector() -> None:
-    """Either of the two; a skip says both commands."""
-    if not os.environ.get("AJOLO_COLLECTOR_BINARY") and (trouble := no_engine()):
-        pytest.skip(f"{trouble}. Either provides a Collector: {PROVIDE_ENGINE}; {PROVIDE_BINARY}")
-
-
 @pytest.fixture
 def otel_collector_factory(
-    _some_collector: None, otel_collector_factory: Callable[..., OtelCollector]
+    otel_collector_factory: Callable[..., OtelCollector],
 ) -> Callable[..., OtelCollector]:
     """The plugin's, whose skip can't know of this checkout's scripts."""
-    return otel_collector_factory
+
+    def start(*arguments: Any, **options: Any) -> OtelCollector:
+        try:
+            return otel_collector_factory(*arguments, **options)
+        except pytest.skip.Exception as skipped:
+            pytest.skip(f"{skipped}. Either provides a Collector: {PROVIDE_ENGINE}; {PROVIDE_BINARY}")
+
+    return start
 
 
 @pytest.fixture
 def start(otel_collector_factory: Callable[..., OtelCollector]) -> Callable[..., OtelCollector]:
     """Starts a Collector until the end of the test."""
     return otel_collector_factory
-
-
-@pytest.fixture(scope="module")
-def collector(_some_collector: None) -> Iterator[OtelCollector]:
-    """One for all tests of a module, which must not need it empty."""
-    with ExitStack() as stack:
-        yield stack.enter_context(OtelCollector())
 
 
 @pytest.fixture

@@ -18,9 +18,11 @@ from ajolo_fanout.otlp.decode import DecodedSpan, DecodedStatus, decode_request
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import OtelCollector
 
-__all__ = ["PROTOCOLS", "at", "canonical", "fanned_out", "made", "opened", "wrong"]
+__all__ = ["PROTOCOLS", "Catching", "Write", "at", "canonical", "fanned_out", "made", "opened", "wrong"]
 
 PROTOCOLS = ("http/protobuf", "grpc")
+Write = Callable[[str], Path]
+"""Writes a `tracing.toml` and gives its path."""
 
 
 def at(collector: OtelCollector, protocol: str = "http/protobuf", **more: Any) -> str:
@@ -109,10 +111,4 @@ def wrong(expected: Iterable[DecodedSpan], arrived: Iterable[DecodedSpan]) -> li
     should, did = Counter(map(canonical, expected)), Counter(map(canonical, arrived))
     missing = [f"- {text}" for text in (should - did).elements()]
     surplus = [f"+ {text}" for text in (did - should).elements()]
-    return [line for pair in zip(sorted(missing), sorted(surplus), strict=False) for line in pair] or [
-        *missing,
-        *surplus,
-    ]
-
-
-Write = Callable[[str], Path]
+    return sorted([*missing, *surplus], key=lambda line: line[1:])  # those that are nearly equal together

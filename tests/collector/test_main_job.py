@@ -60,7 +60,7 @@ type = "langfuse"
 endpoint = "{langfuse}"
 public_key = "pk-lf-1"
 secret_key = "{lf_key}"
-select.include = ["llm"]
+select.include = [{{ name = "chat *" }}]
 
 [backends.honeycomb]
 type = "honeycomb"
@@ -114,9 +114,7 @@ def each_got_what_the_file_says(plan: Plan, scene: Scene, spans: list[ReadableSp
     assert not any(named(span, CONTENT) for span in seen["datadog"])
     assert all(any(named(span, CONTENT) for span in seen[name]) for name in seen.keys() - {"datadog"})
     assert {span.attributes["agent.route"] for span in seen["datadog_agent"]} == {"host"}
-    assert not any(
-        span.name.startswith("execute_tool") and span.kind == "server" for span in seen["langfuse"]
-    )
+    assert all(span.name.startswith("chat ") and span.is_root for span in seen["langfuse"])
     stacks = {
         name: any(named_in_events(span, "exception.stacktrace") for span in some)
         for name, some in seen.items()

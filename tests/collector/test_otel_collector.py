@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from ajolo_fanout.testing import BasicAuth, BearerToken, CollectorUnavailable, OtelCollector, make_tls
 
+from .conftest import PROVIDE_ENGINE
 from .support import PROTOCOLS, Write, at, fanned_out
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
@@ -100,10 +102,9 @@ def test_its_configuration_can_be_laid_over(start: Start, write: Write) -> None:
     assert [span.name for span in collector.wait_for_spans(1)] == ["renamed"]
 
 
-@pytest.mark.usefixtures("_some_collector")
-def test_a_configuration_that_it_refuses_is_told_in_its_own_words() -> None:
+def test_a_configuration_that_it_refuses_is_told_in_its_own_words(start: Start) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)ended at its start.*no_such_processor"):
-        OtelCollector(config={"processors": {"no_such_processor": {}}}).start()
+        start(config={"processors": {"no_such_processor": {}}})
 
 
 def test_waiting_in_vain_says_what_had_arrived_and_what_the_collector_said(
@@ -128,20 +129,22 @@ def test_restarted_it_has_its_ports_and_its_spans(start: Start, write: Write) ->
 # -- in a container ---------------------------------------------------------------------------------------
 
 
-def test_a_container_is_open_to_this_machine_only_and_leaves_nothing_behind(engine: None) -> None:
-    docker = pytest.importorskip("docker")
-    collector = OtelCollector().start()
-    assert collector.way == "container"
+def test_a_container_is_open_to_this_machine_only_and_leaves_nothing_behind(start: Start) -> None:
+    collector = start()
+    if collector.way != "container":
+        pytest.skip(f"it runs as a process. This has it in a container: {PROVIDE_ENGINE}")
     client = docker.from_env()
     try:
         [container] = [
-            one for one in client.containers.list() if collector.folder.as_posix() in str(one.attrs)
+            one
+            for one in client.containers.list(ignore_removed=True)
+            if collector.folder.as_posix() in str(one.attrs)
         ]
         published = [binding for some in container.ports.values() if some for binding in some]
         assert {binding["HostIp"] for binding in published} == {"127.0.0.1"}
         assert container.attrs["Config"]["User"].partition(":")[0] == "10001"
         collector.stop()
-        left = [one.id for one in client.containers.list(all=True)]
+        left = [one.id for one in client.containers.list(all=True, ignore_removed=True)]
         assert container.id not in left
     finally:
         collector.stop()
@@ -209,7 +212,7 @@ def test_the_fixture_skips_then_and_says_the_same(tmp_path: Path) -> None:
     assert "AJOLO_COLLECTOR_BINARY" in said
 
 
-@pytest.mark.usefixtures("_some_collector")
+@pytest.mark.usefixtures("otel_collector")  # one can be started here
 def test_when_a_test_fails_the_collectors_log_is_shown(tmp_path: Path) -> None:
     code, said = pytest_on("def test_it(otel_collector):\n    raise AssertionError('it failed')\n", tmp_path)
     assert code == 1, said

@@ -9,12 +9,12 @@ from typing import Any
 
 import attrs
 import pytest
-from ajolo_fanout.testing.replay import replay
 from tests.systems.readback import RUNS, SPANS, ask, hexed, total
 from tests.systems.serving import free_ports, serving
 from tests.venvs import command
 
 from ajolo_fanout import Fanout, install_from_config
+from ajolo_fanout.replay.rerun import rerun
 from ajolo_fanout.testing import recorded_spans, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -69,7 +69,7 @@ def sent(mlflow: Tracking, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     path.write_text("\n".join(lines), encoding="utf-8")
     path.chmod(0o600)
     with install_from_config(path, set_global=False) as fanout:
-        replay(fanout.provider, SPANS)
+        rerun(fanout.provider, SPANS)
         fanout.flush(120)
         yield fanout
 

@@ -59,6 +59,9 @@ _PROVIDE = (
     "https://github.com/open-telemetry/opentelemetry-collector-releases/releases"
 )
 _READY_WITHIN = 60.0  # seconds, of which it needs one or two
+_NOT_READY = (
+    f"wasn't ready after {_READY_WITHIN:g} s on 127.0.0.1 (a Docker engine has to be on the same machine)"
+)
 _TRIES = 5
 _LAST_LINES = 40
 
@@ -308,7 +311,7 @@ class OtelCollector:
                 log = run.log()
                 if ended and "address already in use" in log:
                     raise PortTakenError(log)
-                why = "ended at its start" if ended else f"wasn't ready after {_READY_WITHIN:g} s"
+                why = "ended at its start" if ended else _NOT_READY
                 raise RuntimeError(f"the Collector {why}\n{last_words(log)}")
             time.sleep(0.02)
 

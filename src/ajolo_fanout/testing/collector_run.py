@@ -130,8 +130,8 @@ class InContainer:
             )
         }
         container.ports.update(published)
-        _provide(container.image)
         self._container = container
+        _provide(container.image)
         try:
             container.start()
         except APIError as error:
