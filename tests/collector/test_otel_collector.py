@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import docker
 import pytest
+from testcontainers.core.config import testcontainers_config
 
 from ajolo_fanout.testing import BasicAuth, BearerToken, CollectorUnavailable, OtelCollector, make_tls
+from ajolo_fanout.testing.collector_run import Ports
 
 from .conftest import PROVIDE_ENGINE
 from .support import PROTOCOLS, Write, at, fanned_out
@@ -160,6 +164,38 @@ def test_an_image_that_somebody_named_is_not_passed_over(
     with pytest.raises(RuntimeError, match=NO_IMAGE) as caught:
         OtelCollector().start()
     assert not isinstance(caught.value, CollectorUnavailable)
+
+
+def test_where_the_usual_image_cannot_be_pulled_the_program_is_run(
+    engine: None, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where there is no program either, that is said: nobody has named an image that would have to be there."""
+    monkeypatch.setattr(testcontainers_config, "hub_image_name_prefix", "ajolo-fanout.invalid/")
+    monkeypatch.delenv("AJOLO_COLLECTOR_IMAGE", raising=False)
+    monkeypatch.setenv("AJOLO_COLLECTOR_BINARY", str(binary))
+    with OtelCollector() as collector:
+        assert collector.way == "process"
+    monkeypatch.delenv("AJOLO_COLLECTOR_BINARY")
+    with pytest.raises(CollectorUnavailable, match="can't be pulled"):
+        OtelCollector().start()
+
+
+@pytest.mark.parametrize("way", ["container", "process"])
+def test_a_port_that_somebody_takes_in_the_last_moment_is_given_up(
+    way: str, request: pytest.FixtureRequest, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request.getfixturevalue("engine" if way == "container" else "binary")
+    collector = OtelCollector(binary=request.getfixturevalue("binary")) if way == "process" else start()
+    collector.stop()
+    free = Ports.free
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        taken = attrs.evolve(free(), http=somebody.getsockname()[1])
+        offers = iter([taken])
+        monkeypatch.setattr(Ports, "free", lambda: next(offers, None) or free())
+        with collector:
+            assert list(offers) == []
+            assert collector.way == way
+            assert not collector.http_endpoint.endswith(f":{taken.http}")
 
 
 # -- as a process -----------------------------------------------------------------------------------------
