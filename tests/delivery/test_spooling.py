@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,6 +250,36 @@ def test_what_is_refused_for_good_is_given_up_from_the_spool_too(folder: Path) -
         assert "no such field" in rig.ledger.health().last_error
         [listing] = survey(folder).listings
         assert listing.fill.lost["rejected"].spans == 10
+
+
+@pytest.mark.parametrize(
+    ("protocol", "answer"),
+    [
+        ("http/protobuf", Answer(status=503, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})),
+        ("grpc", Answer(code="RESOURCE_EXHAUSTED", retry_after=2**38)),
+    ],
+)
+def test_a_server_that_wants_to_be_left_alone_for_ages_ends_nothing(
+    protocol: str, answer: Answer, folder: Path
+) -> None:
+    """What comes meanwhile is spooled, and a shutdown ends."""
+    with (
+        OtlpServer(protocol, answer=answer) as server,
+        rigged(spooled(backend(server.endpoint, protocol), folder)) as rig,
+    ):
+        for number in range(1, 4):
+            rig.offer(5)
+            wait_for(lambda number=number: rig.counts.spooled == 5 * number, 10, "the spool")
+        assert len(server.requests) == 1
+        assert any(one.name == "ajolo_fanout-redelivery-one" for one in threading.enumerate())
+        assert rig.shutdown(10)
+
+
+def test_a_flush_may_be_given_all_the_time_there_is() -> None:
+    with OtlpServer(answer=[Answer(status=503)]) as server, rigged(backend(server.endpoint)) as rig:
+        rig.offer(5)
+        assert rig.outlet.flush(math.inf)
+        assert rig.counts.delivered == 5
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

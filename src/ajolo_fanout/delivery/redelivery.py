@@ -40,6 +40,9 @@ _size_of = operator.attrgetter("size")
 _LOOK = 5.0
 """Seconds between two looks into a spool in which nothing waits: other processes may have left something."""
 
+_LONGEST_PAUSE = 3600.0
+"""Seconds; whoever waits longer looks once more meanwhile."""
+
 
 @attrs.frozen(eq=False)
 class _Held:
@@ -206,7 +209,7 @@ class Redelivery:
                 hopeless = self._backoff.hopeless(deadline) and not self._sending
                 if left <= 0 or hopeless or self._stopped:
                     return False
-                self._changed.wait(left)
+                self._pause(left)
             return True
 
     def drain_spool(self, deadline: float) -> None:
@@ -221,7 +224,7 @@ class Redelivery:
                 left = deadline - self._clock()
                 if left <= 0:
                     return
-                self._changed.wait(left)
+                self._pause(left)
 
     def spill(self) -> None:
         """Move what waits in memory to the disk, where there is one: the end is near."""
@@ -299,8 +302,12 @@ class Redelivery:
                 if self._store:
                     oldest = min(held.born for held in self._store)
                     wakes.append(min(next_try, oldest + self._settings.max_age))
-                self._changed.wait(max(0.001, min(wakes) - now) if wakes else None)
+                self._pause(max(0.001, min(wakes) - now) if wakes else None)
             return None
+
+    def _pause(self, seconds: float | None) -> None:
+        """Wait for a change, or so long; a server may name a time beyond what a lock can wait. Under the lock."""
+        self._changed.wait(seconds if seconds is None else min(seconds, _LONGEST_PAUSE))
 
     def _load(self) -> list[_Held]:
         """The oldest of the store: one batch for a trial, else what fills a request. Under the lock."""
