@@ -109,7 +109,7 @@ class Accounts:
             target = backend.target
             kind, server = component_of(target.kind, target.protocol, target.url)
             capacity = backend.settings.batch.max_queue_size
-            yield Measured(healths[backend.name], capacity, kind, server)
+            yield Measured(healths[backend.name], capacity, kind, server, backend.spool is not None)
 
     def _health_of(self, name: str, never: int) -> BackendHealth:
         with self.inbox.moving:

@@ -28,6 +28,9 @@ INFLIGHT = "otel.sdk.exporter.span.inflight"
 PROCESSED = "otel.sdk.processor.span.processed"
 SIZE = "otel.sdk.processor.span.queue.size"
 CAPACITY = "otel.sdk.processor.span.queue.capacity"
+STATE = "ajolo_fanout.backend.state"
+SPOOLED = "ajolo_fanout.spool.span.count"
+SPOOL_SIZE = "ajolo_fanout.spool.size"
 
 
 @pytest.fixture
@@ -70,7 +73,8 @@ def collect() -> Iterator[Callable[[], dict[str, Any]]]:
                 for point in metric.data.data_points:
                     attributes = dict(point.attributes or {})
                     name = attributes["otel.component.name"]
-                    key = f"{name} {attributes['error.type']}" if "error.type" in attributes else name
+                    more = attributes.get("error.type") or attributes.get("ajolo_fanout.state")
+                    key = f"{name} {more}" if more else name
                     found.setdefault(metric.name, {})[key] = point.value
         return found
 
@@ -113,6 +117,14 @@ def test_whatever_meter_provider_is_set_gets_them(when: str, tmp_path: Path) -> 
         PROCESSED: ["{span}", "Sum", [[processor, 7]]],
         SIZE: ["{span}", "Sum", [[processor, 0]]],
         CAPACITY: ["{span}", "Sum", [[processor, 2048]]],
+        STATE: [
+            "1",
+            "Sum",
+            [
+                [{**exporter, "ajolo_fanout.state": state}, int(state == "ok")]
+                for state in ("starting", "ok", "retrying", "failing", "stopped")
+            ],
+        ],
     }
 
 
@@ -133,6 +145,20 @@ def test_what_waits_to_be_sent_again_is_in_flight(make: Any, collect: Any) -> No
         spans(fanout, 5)
         wait_for(lambda: fanout.health().backends["tempo"].retry_spans == 5, 20, "the retry store")
         assert collect()[INFLIGHT] == {"tempo": 5}
+
+
+def test_what_is_on_disk_is_seen_for_backends_that_have_a_spool(
+    make: Any, collect: Any, tmp_path: Path
+) -> None:
+    with refused() as url:
+        fanout = make(url, more=f'spool = "on_failure"\n[spool]\ndirectory = "{tmp_path / "spool"}"\n')
+        spans(fanout, 5)
+        wait_for(lambda: fanout.health().backends["tempo"].counts.spooled == 5, 20, "the spool")
+        found = collect()
+    assert found[SPOOLED] == {"tempo": 5}
+    assert found[SPOOL_SIZE]["tempo"] > 0
+    assert found[STATE]["tempo retrying"] == 1
+    assert sum(found[STATE].values()) == 1
 
 
 def test_what_the_queue_refuses_is_an_error_of_the_processor(make: Any, collect: Any) -> None:

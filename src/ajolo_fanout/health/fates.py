@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-__all__ = ["LEGAL_MOVES", "REASONS", "Counts", "Reason", "State"]
+__all__ = ["LEGAL_MOVES", "REASONS", "STATES", "Counts", "Reason", "State"]
 
 Reason = Literal[
     "rejected",
@@ -42,6 +42,8 @@ REASONS: tuple[str, ...] = get_args(Reason)
 
 State = Literal["starting", "ok", "retrying", "failing", "stopped"]
 """What a backend is doing: not asked yet, taking spans, to be asked again, refusing them, shut down."""
+
+STATES: tuple[State, ...] = get_args(State)
 
 LEGAL_MOVES: Mapping[str, frozenset[str]] = MappingProxyType(
     {

@@ -3,7 +3,7 @@
 https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ (status: development). Whatever MeterProvider is
 set gets them, one that is set later included; all instruments are observed, so that nothing is done for them
 while no reader collects. A backend is one processor and one exporter; both bear its name as
-`otel.component.name`.
+`otel.component.name`. What the conventions have no name for, a backend's state and its spool, has one of ours.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import attrs
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
+from ajolo_fanout.health.fates import STATES
 from ajolo_fanout.health.report import BackendHealth
 
 __all__ = ["Measured", "Source", "component_of", "observe"]
@@ -39,6 +40,7 @@ class Measured:
         health: Its state and counters.
         capacity: The spans that its queue takes.
         exporter: `otel.component.type` of what sends for it.
+        spools: Whether it has a spool.
         server: `server.address` and `server.port`; empty for what has none.
     """
 
@@ -46,6 +48,7 @@ class Measured:
     capacity: int
     exporter: str
     server: Mapping[str, str | int] = attrs.field(factory=dict)
+    spools: bool = False
 
 
 class Source(Protocol):
@@ -109,12 +112,20 @@ def _make_instruments(meter: Meter) -> None:
         ("otel.sdk.processor.span.processed", "Spans that left the queue, or weren't let in.", _processed),
     ):
         meter.create_observable_counter(name, [_callback(read)], "{span}", text)
-    for name, text, read in (
-        ("otel.sdk.exporter.span.inflight", "Spans that wait in memory to be sent again.", _inflight),
-        ("otel.sdk.processor.span.queue.size", "Spans from the queue to the end of their request.", _size),
-        ("otel.sdk.processor.span.queue.capacity", "How many that may be.", _capacity),
+    for name, unit, text, read in (
+        (
+            "otel.sdk.exporter.span.inflight",
+            "{span}",
+            "Spans that wait in memory to be sent again.",
+            _inflight,
+        ),
+        ("otel.sdk.processor.span.queue.size", "{span}", "Spans up to the end of their request.", _size),
+        ("otel.sdk.processor.span.queue.capacity", "{span}", "How many that may be.", _capacity),
+        ("ajolo_fanout.spool.span.count", "{span}", "Spans on disk, as this process last saw it.", _spooled),
+        ("ajolo_fanout.spool.size", "By", "What they take on disk.", _spool_size),
+        ("ajolo_fanout.backend.state", "1", "1 for the state that the backend is in, else 0.", _state),
     ):
-        meter.create_observable_up_down_counter(name, [_callback(read)], "{span}", text)
+        meter.create_observable_up_down_counter(name, [_callback(read)], unit, text)
 
 
 Key = tuple[tuple[str, str | int], ...]
@@ -162,6 +173,21 @@ def _size(one: Measured) -> Iterator[tuple[Key, int]]:
 
 def _capacity(one: Measured) -> Iterator[tuple[Key, int]]:
     yield _processor(one), one.capacity
+
+
+def _spooled(one: Measured) -> Iterator[tuple[Key, int]]:
+    if one.spools:
+        yield _exporter(one), one.health.spool_spans
+
+
+def _spool_size(one: Measured) -> Iterator[tuple[Key, int]]:
+    if one.spools:
+        yield _exporter(one), one.health.spool_bytes
+
+
+def _state(one: Measured) -> Iterator[tuple[Key, int]]:
+    for state in STATES:
+        yield _exporter(one, ("ajolo_fanout.state", state)), int(state == one.health.state)
 
 
 def _exporter(one: Measured, *more: tuple[str, str]) -> Key:
