@@ -171,6 +171,22 @@ def test_a_local_parent_of_another_provider_counts_as_left_out_after_max_wait() 
     assert child.parent_span_id == ours.span_id
 
 
+def test_where_nobody_repairs_orphans_nothing_waits_for_another_providers_parent() -> None:
+    """The topmost span of ours stands for the local root: rules need no more than it."""
+    taker = Taker("errors", Steps(NOTHING))
+    with rigged(taker) as rig:
+        with OTHER.start_as_current_span("theirs"):
+            _run(rig, fails=True)
+        rig.drain()
+        assert len(taker.got) == 3
+        assert sum(rig.router.whole.buffer.forced.values()) == 0
+    assert [attributes_of(one).get("ajolo_fanout.kept_by") for one in messages(taker)] == [
+        None,
+        None,
+        "errors",
+    ]
+
+
 def test_a_parent_that_is_still_running_is_no_orphans_parent() -> None:
     """A long trace is sent in parts, and no part of it is cut off."""
     taker = Taker("one", Steps(select=SelectSettings(include=CHOSEN.include, orphans="reparent")))

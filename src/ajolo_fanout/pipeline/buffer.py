@@ -64,7 +64,13 @@ class Trace:
 
 
 class Buffer:
-    """Unfinished traces, oldest first."""
+    """Unfinished traces, oldest first.
+
+    Attributes:
+        awaits_strangers: Whether a trace below a local parent that another provider made is held for as long
+            as may be, since a backend repairs orphans: else it is finished when the topmost of ours has ended.
+        forced: How many traces were decided unfinished, by the bound that forced it.
+    """
 
     def __init__(self, settings: BufferSettings, *, now: Callable[[], float] = time.monotonic) -> None:
         """An empty buffer.
@@ -79,6 +85,7 @@ class Buffer:
         self._loose: collections.OrderedDict[int, Fragment] = collections.OrderedDict()
         self._size = 0
         self._spans = 0
+        self.awaits_strangers = False
         self.forced = dict.fromkeys(BOUNDS, 0)
 
     @property
@@ -123,7 +130,7 @@ class Buffer:
         trace.size += size
         self._size += size
         self._spans += 1
-        if is_local_root(held.span):
+        if is_local_root(held.span) or self._is_top(held):
             self._release(trace)
             return [trace]
         ready = []
@@ -165,6 +172,10 @@ class Buffer:
         self._loose.clear()
         self._size = self._spans = 0
         self.forced = dict.fromkeys(BOUNDS, 0)
+
+    def _is_top(self, held: Held) -> bool:
+        """Whether nothing of the trace is above a span here, whose local parent another provider made."""
+        return held.note is not None and not held.note.ours and not self.awaits_strangers
 
     def _oldest(self) -> Trace:
         return next(iter(self._traces.values()))

@@ -153,7 +153,7 @@ class Traces:
         for one, yes in zip(held, chosen, strict=True):
             place = places.get(_id(one.span))
             rulings.append(
-                _FILTERED if not yes or place is DROPPED else self._sent(memory.verdict, one.span, place)
+                _FILTERED if not yes or place is DROPPED else self._sent(memory.verdict, one, place)
             )
         return rulings if memory.lineage is None else self._related(memory.lineage, held, rulings)
 
@@ -232,11 +232,12 @@ class Traces:
             for one, ruling in zip(held, rulings, strict=True)
         ]
 
-    def _sent(self, verdict: Verdict, span: ReadableSpan, place: Any) -> Ruling:
+    def _sent(self, verdict: Verdict, held: Held, place: Any) -> Ruling:
+        span = held.span
         attributes: dict[str, Any] = {}
         if place == ROOT and span.parent is not None:
             attributes[PARENT_ID] = f"{span.parent.span_id:016x}"
-        if verdict.kept_by and (is_local_root(span) if place is None else not place[0] or place[1]):
+        if verdict.kept_by and (_is_top(held) if place is None else not place[0] or place[1]):
             attributes[KEPT_BY] = verdict.kept_by
         if verdict.key:
             attributes[DRY_RUN] = verdict.key
@@ -245,6 +246,11 @@ class Traces:
             return _SENT if own is None else Ruling("sent", own)
         addition = merged(own, weigh(self._form, span.context.trace_state, verdict.threshold))
         return _SENT if addition is None else Ruling("sent", addition)
+
+
+def _is_top(held: Held) -> bool:
+    """Whether nothing that may come is above a span here."""
+    return is_local_root(held.span) or (held.note is not None and not held.note.ours)
 
 
 def _head(fragment: Fragment, spans: Sequence[ReadableSpan], root: ReadableSpan | None) -> Head:

@@ -87,6 +87,7 @@ class Whole:
         key = identity((steps.select, steps.sampling, steps.weight, leaf))
         if key not in self._numbers:
             self._numbers[key] = len(self._kinds)
+            self.buffer.awaits_strangers |= steps.select.orphans != "keep"
             self._names.append(set())
             self._kinds.append(
                 Traces(
