@@ -40,8 +40,8 @@ BACKENDS = {
 
 
 @cache
-def played(*, propagate_all: bool) -> dict[str, list[tuple[bool, float]]]:
-    """What each backend got: of each trace whether it has an error, and its weight as the backend reads it.
+def played(*, propagate_all: bool) -> dict[str, list[tuple[bytes, bool, float]]]:
+    """What each backend got: each trace, whether it has an error, and its weight as the backend reads it.
 
     A third of the traces begins here. The others come from a service that samples half of all traces, says
     so, and passes the rest on unsampled. A tenth has an error.
@@ -76,10 +76,11 @@ class _Ids(IdGenerator):
         return self._numbers.getrandbits(64) | 1
 
 
-def _read(message: Any) -> tuple[bool, float]:
+def _read(message: Any) -> tuple[bytes, bool, float]:
     rate = attributes_of(message).get("SampleRate")
     claimed = upstream_threshold(TraceState.from_header([message.trace_state]))
-    return message.status.code == StatusCode.ERROR.value, rate or weight_of(claimed or 0)
+    fails = message.status.code == StatusCode.ERROR.value
+    return message.trace_id, fails, rate or weight_of(claimed or 0)
 
 
 @pytest.mark.parametrize("propagate_all", [False, True])
@@ -87,8 +88,8 @@ def _read(message: Any) -> tuple[bool, float]:
 def test_the_weights_of_what_arrived_add_up_to_what_there_was(backend: str, propagate_all: bool) -> None:
     """Within three standard deviations of the estimate: of all traces, and of those with an error."""
     got = played(propagate_all=propagate_all)[backend]
-    errors = [weight for error, weight in got if error]
-    for weights, truth in ((errors, COUNT / 10), ([weight for _, weight in got], COUNT)):
+    errors = [weight for _, error, weight in got if error]
+    for weights, truth in ((errors, COUNT / 10), ([weight for *_, weight in got], COUNT)):
         if weights is not errors and backend.startswith("errors alone"):
             continue  # it gets nothing that stands for the others
         variance = sum(weight * weight - weight for weight in weights)  # of Horvitz and Thompson's estimate
@@ -97,7 +98,20 @@ def test_the_weights_of_what_arrived_add_up_to_what_there_was(backend: str, prop
 
 def test_only_what_a_rule_keeps_for_certain_stands_for_itself() -> None:
     got = played(propagate_all=False)
-    assert {weight for _, weight in got["errors alone, whatever the parent"]} == {1.0}
+    assert {weight for *_, weight in got["errors alone, whatever the parent"]} == {1.0}
     ruled = got["a tenth and half of the errors"]
-    assert {weight for error, weight in ruled if error} == {2.0}
-    assert {round(weight, 6) for error, weight in ruled if not error} == {10.0}
+    assert {weight for _, error, weight in ruled if error} == {2.0}
+    assert {round(weight, 6) for _, error, weight in ruled if not error} == {10.0}
+
+
+@pytest.mark.parametrize("propagate_all", [False, True])
+def test_the_traces_of_a_smaller_share_are_among_those_of_a_larger(propagate_all: bool) -> None:
+    """At backends that decide span by span, by whole traces, and with rules: one R, held against all ratios."""
+    got = {
+        name: {trace for trace, _, _ in spans} for name, spans in played(propagate_all=propagate_all).items()
+    }
+    assert got["a tenth"] == got["a tenth of whole traces"]
+    assert got["a tenth"] < got["a quarter"] == got["a quarter, for Honeycomb"]
+    assert got["a tenth"] == got["a tenth, whatever the parent"], "upstream's half holds that tenth"
+    assert got["a tenth"] < got["a tenth and half of the errors"] < got["a tenth and errors"]
+    assert got["a tenth and errors"] < got["a fifth and errors, for Honeycomb"]
