@@ -10,7 +10,7 @@ from ajolo_fanout.config.convert import register, register_hook, structure_neste
 from ajolo_fanout.config.faults import Fault, kind_of, unquoted_names
 from ajolo_fanout.config.scalars import read_choice
 from ajolo_fanout.steps.condition import Condition
-from ajolo_fanout.steps.match import Match, MatchOrPreset
+from ajolo_fanout.steps.match import Kind, Kinds, Match, MatchOrPreset, Statuses, StatusName
 from ajolo_fanout.steps.presets import PRESETS
 
 __all__ = ["read_condition", "read_conditions", "read_match_or_preset"]
@@ -54,6 +54,15 @@ def read_match_or_preset(value: Any) -> Match | str:
     raise Fault(f"expected a match (a table) or one of {names}, got {kind_of(value)}")
 
 
+def _read_one_or_more(value: Any, kind: Any) -> Any:
+    """One of the choices of `kind`, or a list of them."""
+    if not isinstance(value, (list, tuple)):
+        return structure_nested(value, kind)
+    if not value:
+        raise Fault("a list needs at least one of them, for of none nothing would ever hold")
+    return structure_nested(value, tuple[kind, ...])
+
+
 def _is_table_of_conditions(kind: Any) -> bool:
     return get_origin(kind) is Mapping and get_args(kind)[1] is Condition
 
@@ -61,3 +70,5 @@ def _is_table_of_conditions(kind: Any) -> bool:
 register(Condition, read_condition)
 register_hook(_is_table_of_conditions, read_conditions)
 register_hook(lambda kind: kind == MatchOrPreset, read_match_or_preset)
+register_hook(lambda kind: kind == Kinds | None, lambda value: _read_one_or_more(value, Kind))
+register_hook(lambda kind: kind == Statuses | None, lambda value: _read_one_or_more(value, StatusName))

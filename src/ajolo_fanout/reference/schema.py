@@ -14,7 +14,7 @@ from ajolo_fanout.config.backend import NOT_IN_DEFAULTS, BackendSettings, Proces
 from ajolo_fanout.config.model import KNOWN_SCHEMAS, FileSettings, Schema
 from ajolo_fanout.profiles import catalog
 from ajolo_fanout.profiles.model import USELESS_KEYS, Input, Profile
-from ajolo_fanout.reference.types import bare, field_options
+from ajolo_fanout.reference.types import bare, field_options, is_union
 from ajolo_fanout.steps.condition import Condition
 from ajolo_fanout.steps.match import Match, MatchOrPreset
 from ajolo_fanout.steps.presets import PRESETS
@@ -165,9 +165,9 @@ def _value(kind: Any, option: Option | None = None) -> dict[str, Any]:
         return _object(kind)
     if get_origin(kind) is Literal:
         return _or_variable({"enum": list(get_args(kind))})
+    if option is not None and option.choices and (is_union(kind) or get_origin(kind) is tuple):
+        return _of_choices(option, one=is_union(kind))
     if get_origin(kind) is tuple:
-        if option is not None and option.choices:
-            return {"type": "array", "items": _or_variable({"enum": list(option.choices)})}
         return {"type": "array", "items": _value(get_args(kind)[0])}
     if get_origin(kind) is Mapping:
         return {"type": "object", "additionalProperties": _value(get_args(kind)[1])}
@@ -187,6 +187,14 @@ def _value(kind: Any, option: Option | None = None) -> dict[str, Any]:
     if kind in (str, Path, Expression):
         return {"type": "string"}
     return _or_variable({"type": {bool: "boolean", int: "integer", float: "number"}[kind], **_range(option)})
+
+
+def _of_choices(option: Option, *, one: bool) -> dict[str, Any]:
+    """An array of choices; with `one` also a single one, and an array that isn't empty."""
+    choice = _or_variable({"enum": list(option.choices)})
+    if not one:
+        return {"type": "array", "items": choice}
+    return {"anyOf": [*choice["anyOf"], {"type": "array", "items": choice, "minItems": 1}]}
 
 
 def _range(option: Option | None) -> dict[str, Any]:

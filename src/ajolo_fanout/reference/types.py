@@ -81,6 +81,11 @@ def field_options(cls: type) -> Iterator[tuple[attrs.Attribute[Any], Option]]:
             yield field, option
 
 
+def is_union(kind: Any) -> bool:
+    """Whether a value is of one of several types, and not only perhaps None."""
+    return get_origin(bare(kind)) in (Union, UnionType)
+
+
 def bare(kind: Any) -> Any:
     """`kind` without None: nobody can write None in TOML."""
     if get_origin(kind) in (Union, UnionType):
@@ -96,7 +101,9 @@ def type_words(kind: Any, option: Option | None = None) -> str:
         return " or ".join(f"`{toml(choice)}`" for choice in get_args(kind))
     if option is not None and option.choices:
         listed = [f"`{toml(choice)}`" for choice in option.choices]
-        return f"array of {', '.join(listed)}" if get_origin(kind) is tuple else " or ".join(listed)
+        if get_origin(kind) is tuple:
+            return f"array of {', '.join(listed)}"
+        return " or ".join(listed) + (", or an array of these" if is_union(kind) else "")
     if get_origin(kind) is tuple:
         words = type_words(get_args(kind)[0])
         return f"array of {words.replace('match ', 'matches ')}s" if words != "match" else "array of matches"

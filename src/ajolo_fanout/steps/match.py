@@ -16,11 +16,25 @@ from ajolo_fanout.steps.glob import compile_glob, is_glob
 from ajolo_fanout.steps.presets import PRESETS
 from ajolo_fanout.values import Duration, option
 
-__all__ = ["Match", "MatchOrPreset", "Matches", "compile_any", "compile_match", "event_names"]
+__all__ = [
+    "Kind",
+    "Kinds",
+    "Match",
+    "MatchOrPreset",
+    "Matches",
+    "StatusName",
+    "Statuses",
+    "compile_any",
+    "compile_match",
+    "event_names",
+]
 
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 StatusName = Literal["unset", "ok", "error"]
 Preset = Literal["llm", "errors", "roots"]
+Kinds: TypeAlias = Kind | tuple[Kind, ...]
+Statuses: TypeAlias = StatusName | tuple[StatusName, ...]
+"""One, or a list of which any has to hold."""
 
 Matches = Callable[[Any], bool]
 """Whether a ReadableSpan or a Draft is meant."""
@@ -36,14 +50,14 @@ class Match:
         default=None,
         example='"openinference.*"',
     )
-    kind: Kind | None = option(
-        "The span's kind.",
+    kind: Kinds | None = option(
+        "The span's kind; of a list any.",
         default=None,
         choices=("internal", "server", "client", "producer", "consumer"),
         example='"server"',
     )
-    status: StatusName | None = option(
-        "The span's status.", default=None, choices=("unset", "ok", "error"), example='"error"'
+    status: Statuses | None = option(
+        "The span's status; of a list any.", default=None, choices=("unset", "ok", "error"), example='"error"'
     )
     min_duration: Duration | None = option("The span took at least this long.", default=None, example='"2s"')
     max_duration: Duration | None = option("The span took at most this long.", default=None, example='"1ms"')
@@ -107,11 +121,11 @@ def _of_span(match: Match) -> list[Matches]:
     if match.root is not None:
         tests.append(PRESETS["roots"] if match.root else _negated(PRESETS["roots"]))
     if match.kind is not None:
-        kind = match.kind.upper()
-        tests.append(lambda span: span.kind.name == kind)
+        kinds = _upper(match.kind)
+        tests.append(lambda span: span.kind.name in kinds)
     if match.status is not None:
-        status = match.status.upper()
-        tests.append(lambda span: span.status.status_code.name == status)
+        statuses = _upper(match.status)
+        tests.append(lambda span: span.status.status_code.name in statuses)
     if match.name is not None:
         tests.append(_on(match.name, lambda span: span.name))
     if match.scope is not None:
@@ -119,6 +133,11 @@ def _of_span(match: Match) -> list[Matches]:
     if match.event is not None:
         tests.append(_on(match.event, lambda span: event_names(span) or MISSING))
     return tests
+
+
+def _upper(names: str | tuple[str, ...]) -> frozenset[str]:
+    """As OpenTelemetry's enumerations call them."""
+    return frozenset(name.upper() for name in ((names,) if isinstance(names, str) else names))
 
 
 def _of_time(match: Match) -> list[Matches]:
