@@ -248,6 +248,21 @@ def test_a_file_backend_writes_elsewhere_and_is_read(write: Callable[[str], Path
     assert not (tmp_path / "spans.jsonl").exists()
 
 
+def test_the_files_own_spool_is_not_touched(write: Callable[[str], Path], tmp_path: Path) -> None:
+    """Batches that wait there for the vendor must not end in a fake, nor what a test makes in the spool."""
+    file = write(
+        'schema = 1\n[service]\nname = "a"\n[spool]\ndirectory = "spool"\n[backends.team]\ntype = "otlp"\n'
+        'endpoint = "http://team.internal:4318"\nspool = "always"\n'
+    )
+    with fanout(file) as harness:
+        harness.backends["team"].answer = Answer(status=401)
+        trace_one(harness)
+        harness.flush()
+        assert harness.health().backends["team"].counts.spooled == 2, "it has a spool"
+        assert not (tmp_path / "spool").exists()
+    assert not (tmp_path / "spool").exists()
+
+
 def test_a_backend_that_is_off_stays_off(write: Callable[[str], Path]) -> None:
     off = FIVE.replace('type = "datadog_agent"', 'type = "datadog_agent"\nenabled = false')
     with fanout(write(off)) as harness:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ajolo_fanout.config.document import load
+from ajolo_fanout.config.spool import SpoolSettings
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.fanout import Fanout
 from ajolo_fanout.otlp.decode import from_json
@@ -117,7 +118,7 @@ def fanout(
     Sampling, processors, redaction, limits, encoding, batching and sending are the file's. Requests go to
     fakes on 127.0.0.1 that behave as each backend's vendor does, credentials included. The path of each URL
     stays, so that a wrong one is answered with 404. Unset variables and missing secret files are replaced by
-    placeholders; a `file` backend writes to a temporary folder. Nothing is made global.
+    placeholders; a `file` backend writes to a temporary folder, and a spool lies in one. Nothing is made global.
 
     Args:
         path: The `tracing.toml`.
@@ -164,6 +165,10 @@ def swap(plan: Plan, endpoints: Mapping[str, str], stack: ExitStack, *, keep_all
     chosen = _checked(endpoints, plan)
     if keep_all:
         plan = attrs.evolve(plan, backends=tuple(map(_unsampled, plan.backends)), ratio=1.0)
+    if plan.spool is not None:
+        # Never the file's own: what waits there for the vendor would be delivered to a fake, and be gone.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ajolo-fanout-"))
+        plan = _spooling_in(plan, attrs.evolve(plan.spool, directory=Path(folder) / "spool"))
     stack.enter_context(_loopback_without_proxy())
     fakes: dict[str, FakeBackend] = {}
     files: dict[str, Path] = {}
@@ -203,6 +208,14 @@ def _checked(endpoints: Mapping[str, str], plan: Plan) -> Mapping[str, str]:
 def _unsampled(backend: BackendPlan) -> BackendPlan:
     sampling = attrs.evolve(backend.steps.sampling, ratio=1.0)
     return attrs.evolve(backend, steps=attrs.evolve(backend.steps, sampling=sampling))
+
+
+def _spooling_in(plan: Plan, spool: SpoolSettings) -> Plan:
+    backends = tuple(
+        one if one.spool is None else attrs.evolve(one, spool=attrs.evolve(one.spool, settings=spool))
+        for one in plan.backends
+    )
+    return attrs.evolve(plan, backends=backends, spool=spool)
 
 
 def _sending_to(backend: BackendPlan, endpoint: str) -> BackendPlan:
