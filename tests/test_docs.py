@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import ajolo_fanout
+import ajolo_fanout.testing
 from ajolo_fanout.config.document import parse
-from ajolo_fanout.health.fates import REASONS
+from ajolo_fanout.health.fates import REASONS, Counts
+from ajolo_fanout.health.report import Health, HeldTraces, Report
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.profiles import catalog
 from ajolo_fanout.replay.infile import run_test
@@ -117,3 +120,25 @@ def test_the_figures_of_the_page_on_sampling_are_those_of_its_example() -> None:
     file = (ROOT / command).with_name("tracing.toml").read_text()
     [shown] = [text for language, text in BLOCK.findall(page) if language == "toml"]
     assert shown in file
+
+
+def test_the_python_reference_names_everything_public() -> None:
+    """And every member of what the two calls give."""
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    members = [
+        member for cls in (Report, Health, Counts, HeldTraces) for member in vars(cls) if member[0] != "_"
+    ]
+    calls = ["flush", "aflush", "shutdown", "health", "invocation", "processors", "provider", "plan"]
+    names = [*ajolo_fanout.__all__, *ajolo_fanout.testing.__all__, *members, *calls]
+    assert [name for name in names if not re.search(rf"\b{name}\b", page)] == []
+
+
+def test_the_map_of_the_house_has_every_room() -> None:
+    """A reader finds each module of the top and each room on it."""
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    rooms = [
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in (ROOT / "src" / "ajolo_fanout").iterdir()
+        if not path.name.startswith("_") and path.suffix in ("", ".py")
+    ]
+    assert [room for room in rooms if f"\n  {room} " not in page] == []
