@@ -34,7 +34,11 @@ def generated() -> list[ReadableSpan]:
     drawn: list[tuple[ReadableSpan, dict[str, Any]]] = []
 
     @settings(
-        derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        max_examples=min(settings().max_examples, GENERATED),
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
     )
     @given(our.sdk_spans(), st.fixed_dictionaries(dict(our.parts)))
     def draw(span: ReadableSpan, parts: dict[str, Any]) -> None:
