@@ -41,6 +41,7 @@ def test_what_is_sent_to_it_is_read_back_over_both_protocols(
     assert names(otel_collector) == ["first", "first", "second", "second"]
     otel_collector.stop()
     assert names(otel_collector) == ["first", "first", "second", "second"], "they stay after its end"
+    assert "Everything is ready" in otel_collector.log
 
 
 def test_two_at_once_get_each_its_own(start: Start, write: Write) -> None:

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -122,6 +123,7 @@ class OtelCollector:
         self._reading = threading.Lock()
         self._read_to = 0
         self._spans: list[DecodedSpan] = []
+        self._last_log = ""
         self.way: Literal["container", "process", ""] = ""
         self.folder = Path()
 
@@ -145,8 +147,8 @@ class OtelCollector:
 
     @property
     def log(self) -> str:
-        """What the Collector itself has said so far."""
-        return self._run.log() if self._run is not None else ""
+        """What the Collector itself has said so far; after `stop()` up to then."""
+        return self._last_log if self._run is None else self._run.log()
 
     def start(self) -> Self:
         """Start it, and wait until it is ready.
@@ -198,7 +200,9 @@ class OtelCollector:
         if run is None:
             return
         try:
-            run.stop()
+            with ExitStack() as ending:
+                ending.callback(run.stop)  # whether its log can be had or not
+                self._last_log = run.log()
             self._read()  # what it wrote at its end
         finally:
             self._run = None
