@@ -265,3 +265,17 @@ def test_a_file_whose_backends_are_all_off_says_so() -> None:
         ran = _run(*arguments)
         assert (ran.exit_code, "c: off, enabled = false" in ran.stdout) == (0, True)
     assert _run("preview", "--html", "x.html").stdout == "x.html: 67 spans at no backend\n"
+
+
+def test_what_the_limits_cut_is_shown_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The SDK logs each text that it cuts, which at work tells an operator, and here would drown the answer."""
+    Path("tracing.toml").write_text(f"{CONFIG}[limits]\nattribute_value_length_limit = 5\n", encoding="utf-8")
+    ran = _run("preview", "--spans", "spans.jsonl", "--backend", "b", "--json")
+    assert ran.exit_code == 0
+    assert caplog.messages == []
+    Path("tracing.toml").write_text(
+        f"{CONFIG}limits.attribute_value_length_limit = 5\n".replace("enabled = false", ""), encoding="utf-8"
+    )
+    ran = _run("explain", "--span", "0000000000000003", "--spans", "spans.jsonl")
+    assert '~ note = "write to you@example.com" → "write"' in ran.stdout
+    assert caplog.messages == []

@@ -16,7 +16,7 @@ from ajolo_fanout.otlp.rendition import Rendition, sampled_context
 from ajolo_fanout.steps.additions import Addition, added
 from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
 from ajolo_fanout.steps.notes import LIMITED
-from ajolo_fanout.steps.redaction import NOTHING_REDACTED
+from ajolo_fanout.steps.redaction import NOTHING_REDACTED, by_reason
 from ajolo_fanout.steps.shape import Shape, shaper
 
 __all__ = ["Encoder", "Made", "Press"]
@@ -126,7 +126,8 @@ class Press:
 
     def redacted(self, addition: Addition) -> tuple[Addition, Mapping[str, int]]:
         """What a backend adds, as its shape lets it leave, and how many values that cost, by reason."""
-        return self._shaper.addition(addition)
+        made, removed = self._shaper.addition(addition)
+        return made, by_reason(removed)
 
     def rendition(
         self, made: Made, span: ReadableSpan, addition: Addition | None, *, stock: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,13 +140,20 @@ class _Home:
 
 @contextmanager
 def _sdk_enabled() -> Iterator[None]:
-    """The SDK's own switch would have our providers make no spans; it is about the program, not about us."""
+    """What the SDK would do for a program, not for us: be switched off, and log each text that it cuts."""
     before = os.environ.pop(_DISABLED, None)
+    log = logging.getLogger("opentelemetry.attributes")
+    log.addFilter(_is_serious)
     try:
         yield
     finally:
+        log.removeFilter(_is_serious)
         if before is not None:
             os.environ[_DISABLED] = before
+
+
+def _is_serious(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.WARNING
 
 
 def _key(span: ReadableSpan) -> tuple[int, int]:

@@ -56,8 +56,9 @@ class Workshop:
             readable = shaped.draft.readable()
             sent = readable
             if told.addition is not None:
-                addition, _ = self._shaper.addition(told.addition)
+                addition, removed = self._shaper.addition(told.addition)
                 sent = added(readable, addition)
+                shaped = attrs.evolve(shaped, removed=(*shaped.removed, *removed))
         except BaseException as error:  # the router loses the span here, whatever it is
             return self._lost(before, error)
         return self._sent(told, before, states, shaped, sent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
 from ajolo_fanout.steps.limits import LimitsSettings, apply_limits
 from ajolo_fanout.steps.processors.dialect import DialectSettings
 from ajolo_fanout.steps.processors.own import OwnSettings
-from ajolo_fanout.steps.redaction import NOTHING_REDACTED, RedactionSettings, Removal, by_reason, redactor
+from ajolo_fanout.steps.redaction import RedactionSettings, Removal, by_reason, redactor
 from ajolo_fanout.steps.values import identity, same
 
 __all__ = ["Shape", "Shaped", "Shaper", "shape_span", "shaper"]
@@ -142,16 +142,16 @@ class Shaper:
             apply_limits(draft, self._limits)
         return Shaped(draft, tuple(removed))
 
-    def addition(self, addition: Addition) -> tuple[Addition, Mapping[str, int]]:
-        """What is added to a span of this shape, redacted, and how many values that removed, by reason.
+    def addition(self, addition: Addition) -> tuple[Addition, Sequence[Removal]]:
+        """What is added to a span of this shape, redacted, and what that removed.
 
         A reason given in code (`ajolo_fanout.keep`) may say anything.
         """
         removed: list[Removal] = []
         attributes = self._redactor.texts(addition.attributes, removed)
         if not removed:
-            return addition, NOTHING_REDACTED
-        return attrs.evolve(addition, attributes=attributes), by_reason(removed)
+            return addition, ()
+        return attrs.evolve(addition, attributes=attributes), removed
 
     def laid(self, resource: Resource) -> Resource:
         """`resource` with the fixed attributes over it; itself where they change nothing."""

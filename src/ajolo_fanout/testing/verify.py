@@ -17,6 +17,7 @@ from ajolo_fanout.pipeline.run import Rehearsal
 from ajolo_fanout.steps.additions import added
 from ajolo_fanout.steps.draft import Draft
 from ajolo_fanout.steps.pipeline import shape_span, shaper
+from ajolo_fanout.steps.redaction import by_reason
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -66,7 +67,7 @@ def expect(backend: BackendPlan, spans: Iterable[ReadableSpan]) -> Expectation:
             if told.addition is not None:
                 addition, removed = shaper(backend.steps.shape).addition(told.addition)
                 draft = Draft(added(draft.readable(), addition))
-                redacted.update(removed)
+                redacted.update(by_reason(removed))
             seen = _plain(draft)
             expected[seen.trace_id, seen.span_id] = seen
             redacted.update(shaped.redacted_by)
