@@ -124,6 +124,14 @@ def test_a_page_holds_no_more_than_what_its_backends_get(tmp_path: Path) -> None
     assert "redacted: drop (tracing.toml:11)" in text
 
 
+def test_values_that_go_together_are_counted(tmp_path: Path) -> None:
+    """`allow` removes what it doesn't name without naming it."""
+    text = CONFIG.replace('redaction.drop = ["gen_ai.prompt", "note"]', 'redaction.allow = ["kept"]')
+    recorded = load_spans(_recording(tmp_path, "n", {"kept": "1", "b": "2", "c": "3", "d": "4"}))
+    made = render(replay(resolve(parse(text, "tracing.toml"), {}), recorded.spans), recorded)
+    assert "3 values redacted: allow (tracing.toml:11)" in made
+
+
 def test_a_page_of_one_backend_holds_nothing_of_the_others(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples" / "tracing.toml"
     prompt = str(recorded_spans("ok-capture")[0].attributes["gen_ai.prompt"])

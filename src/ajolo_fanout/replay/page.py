@@ -63,12 +63,10 @@ class Value:
     Attributes:
         mark: `plus`, `tilde`, `redacted`, `minus`, or nothing.
         text: The value; of one that is gone, why; empty where the backend was never to get one.
-        gone: Whether there is none.
     """
 
     mark: str = ""
     text: str = ""
-    gone: bool = False
 
 
 @attrs.frozen
@@ -298,8 +296,11 @@ def _values(outcome: Outcome) -> dict[str, Value]:
     found = {path: Value(marks.get(path, ""), _text(value)) for path, value in outcome.after.items()}
     for path, mark in marks.items():
         if path not in found:
-            text = _why(gone[path]) if path in gone else "removed"
-            found[path] = Value(mark, text, gone=True)
+            text = "removed"
+            if path in gone:  # a path may stand for several, as `*` does where `allow` names what stays
+                count = sum(one.removal.path == path for one in outcome.redactions)
+                text = f"{count} values {_why(gone[path])}" if count > 1 else _why(gone[path])
+            found[path] = Value(mark, text)
     return found
 
 
