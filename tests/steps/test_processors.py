@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan
 from tests.steps.spans import make_span, snapshot, spans
+from tests.steps.test_redaction_failures import HOSTILE, by_hand
 
 from ajolo_fanout.steps.condition import Condition
 from ajolo_fanout.steps.draft import NO_USAGE, Draft, Usage
@@ -219,6 +220,24 @@ def test_hostile_text_takes_no_time(text: str) -> None:
     started = time.perf_counter()
     assert replace_media(text) == text
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("kind", ["a wide array", "an array that holds itself", "a very deep array"])
+@pytest.mark.parametrize(
+    "processor",
+    [
+        MediaSettings(),
+        RenameSettings({"gen_ai.system": "x"}),
+        CopySettings({"gen_ai.system": "x"}),
+        DialectSettings(),
+    ],
+)
+def test_what_nobody_can_walk_through_holds_up_no_other_backend(kind: str, processor: Any) -> None:
+    """It is an error of that span at once: built-in processors run where all backends wait."""
+    span = by_hand(**{"gen_ai.system": HOSTILE[kind]})
+    with pytest.raises(ValueError, match="nested too deep"):
+        _after(span, processor)
+    assert Draft(span).attributes["gen_ai.system"] is HOSTILE[kind]
 
 
 # dialect

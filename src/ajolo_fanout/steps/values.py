@@ -8,6 +8,8 @@ from typing import Any
 
 from opentelemetry.util.types import AnyValue
 
+from ajolo_fanout.steps.nesting import Nesting
+
 __all__ = ["frozen", "identity", "same", "shown"]
 
 _PLAIN = frozenset({str, bool, int, float, bytes, type(None)})
@@ -22,16 +24,18 @@ def shown(value: Any) -> AnyValue:
     if type(value) in _PLAIN:
         return value  # type: ignore[no-any-return]  # one of AnyValue's own types
     try:
-        return _shown(value)
-    except RecursionError:
+        return _shown(value, Nesting(), 0)
+    except ValueError:
         return value  # type: ignore[no-any-return]  # cyclic or absurdly deep; the encoder copes, and says so
 
 
-def _shown(value: Any) -> AnyValue:
+def _shown(value: Any, nesting: Nesting, depth: int) -> AnyValue:
     if isinstance(value, Mapping):
-        return MappingProxyType({key: _shown(inner) for key, inner in value.items()})
+        nesting.enter(depth)
+        return MappingProxyType({key: _shown(inner, nesting, depth + 1) for key, inner in value.items()})
     if isinstance(value, (list, tuple)):
-        return tuple([_shown(inner) for inner in value])
+        nesting.enter(depth)
+        return tuple([_shown(inner, nesting, depth + 1) for inner in value])
     return value  # type: ignore[no-any-return]  # a span made by hand may hold anything; the encoder copes
 
 
@@ -40,7 +44,12 @@ def frozen(value: Any) -> AnyValue:
 
     Raises:
         TypeError: when OTLP has no form for it, with what it has one for.
+        ValueError: when it is nested too deep, or holds itself.
     """
+    return value if type(value) in _PLAIN else _frozen(value, Nesting(), 0)
+
+
+def _frozen(value: Any, nesting: Nesting, depth: int) -> AnyValue:
     if type(value) in _PLAIN:
         return value  # type: ignore[no-any-return]
     if isinstance(value, str):
@@ -51,11 +60,13 @@ def frozen(value: Any) -> AnyValue:
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"the keys of a map are strings, not {type(key).__name__}")
-        return MappingProxyType({key: frozen(inner) for key, inner in value.items()})
+        nesting.enter(depth)
+        return MappingProxyType({key: _frozen(inner, nesting, depth + 1) for key, inner in value.items()})
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, Sequence):
-        return tuple([frozen(inner) for inner in value])
+        nesting.enter(depth)
+        return tuple([_frozen(inner, nesting, depth + 1) for inner in value])
     raise TypeError(
         "an attribute is a string, a boolean, a number, bytes, None, or an array or a map of these, "
         f"not {type(value).__name__}"

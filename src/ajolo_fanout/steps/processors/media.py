@@ -15,6 +15,7 @@ import attrs
 from ajolo_fanout.steps.draft import Draft
 from ajolo_fanout.steps.glob import matches_any
 from ajolo_fanout.steps.match import Match
+from ajolo_fanout.steps.nesting import Nesting
 from ajolo_fanout.steps.processors.common import MATCH, Change, every_attributes, matching
 from ajolo_fanout.values import option
 
@@ -64,14 +65,24 @@ class MediaSettings:
 
 
 def replace_media(value: Any) -> Any:
-    """`value` with what stands for each data URI in it; `value` itself where there is none."""
+    """`value` with what stands for each data URI in it; `value` itself where there is none.
+
+    Raises:
+        ValueError: when it is nested too deep, or holds itself.
+    """
+    return _replaced(value, Nesting(), 0)
+
+
+def _replaced(value: Any, nesting: Nesting, depth: int) -> Any:
     if isinstance(value, str):
         return _DATA_URI.sub(_stand_in, value) if "data:" in value or "DATA:" in value else value
     if isinstance(value, Mapping):
-        kept = {key: replace_media(inner) for key, inner in value.items()}
+        nesting.enter(depth)
+        kept = {key: _replaced(inner, nesting, depth + 1) for key, inner in value.items()}
         return value if all(kept[key] is inner for key, inner in value.items()) else kept
     if isinstance(value, (list, tuple)):
-        items = [replace_media(inner) for inner in value]
+        nesting.enter(depth)
+        items = [_replaced(inner, nesting, depth + 1) for inner in value]
         return value if all(one is two for one, two in zip(items, value)) else items  # noqa: B905 - made of it
     return value
 
