@@ -260,6 +260,13 @@ def test_a_clock_that_is_off_is_a_verdict_though_spans_are_taken(minutes: int, w
     assert one(found, "span").status == "ok"
 
 
+def test_a_time_without_a_zone_is_gmt() -> None:
+    """As HTTP has it: "-0000" says that no zone was said."""
+    date = email.utils.format_datetime(dt.datetime.now(dt.timezone.utc)).replace("+0000", "-0000")
+    with OtlpServer(answer=Answer(headers={"Date": date})) as server:
+        assert one(diagnosed(backend(server.endpoint)), "clock").status == "ok"
+
+
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 32 Nov 2026 99:99:99 GMT"])
 def test_a_server_without_a_time_leaves_the_clock_unknown(date: str) -> None:
     with OtlpServer(answer=Answer(headers={"Date": date})) as server:

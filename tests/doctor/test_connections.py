@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import trustme
 from tests.delivery.hostile import Hostile, hang_on_answer
 from tests.doctor.support import closed_port, diagnosed, names, one
 
@@ -142,6 +145,23 @@ def test_a_certificate_that_has_expired(protocol: Protocol, tmp_path: Path) -> N
     assert "have it renewed" in found.next
 
 
+def test_a_certificate_that_is_not_valid_yet_asks_about_the_clock(tmp_path: Path) -> None:
+    """Authorities make none for the future: it is this machine that is in the past."""
+    tls = make_tls(tmp_path)
+    authority = trustme.CA()
+    now = dt.datetime.now(dt.timezone.utc)
+    ends = {"not_before": now + dt.timedelta(days=2), "not_after": now + dt.timedelta(days=90)}
+    server_certificate = authority.issue_cert("127.0.0.1", **ends)
+    authority.cert_pem.write_to_path(tls.ca_file)
+    server_certificate.private_key_pem.write_to_path(tls.key_file)
+    server_certificate.cert_chain_pems[0].write_to_path(tls.cert_file)
+    with OtlpServer(tls=tls) as server:
+        found = diagnosed(backend(server.endpoint, ca_file=tls.ca_file))
+    assert found.verdict == "certificate-expired"
+    assert "isn't valid yet" in found.said
+    assert found.next.startswith("is this machine's clock right? It says 20")
+
+
 @both
 def test_a_certificate_for_another_host(protocol: Protocol, tmp_path: Path) -> None:
     tls = make_tls(tmp_path, names=("collector.example", "other.example"))
@@ -173,6 +193,38 @@ def test_a_server_that_wants_a_client_certificate(protocol: Protocol, tmp_path: 
         with_one = diagnosed(backend(server.endpoint, protocol, **files))
     assert (without.verdict, with_one.verdict) == ("client-certificate", "fine")
     assert "`tls.cert_file` and `tls.key_file`" in without.next
+
+
+def test_an_older_tls_wants_the_client_certificate_in_the_handshake(tmp_path: Path) -> None:
+    tls = make_tls(tmp_path, client_required=True)
+    context = tls.server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        with context.wrap_socket(connection, server_side=True):
+            server.woken.wait(10)
+
+    with Hostile(behave) as server:
+        found = diagnosed(backend(server.url.replace("http:", "https:"), ca_file=tls.ca_file))
+    assert found.verdict == "client-certificate"
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (b"", "cut-off"),
+        (b"\x15\x03\x03\x00\x02\x02\x50", "tls-failed"),  # alert, TLS 1.2, 2 bytes: fatal, internal_error
+    ],
+)
+def test_a_handshake_that_the_server_ends(answer: bytes, verdict: str) -> None:
+    def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        got += connection.recv(65536)
+        connection.sendall(answer)
+
+    with Hostile(behave) as server:
+        found = diagnosed(backend(server.url.replace("http:", "https:")))
+    assert found.verdict == verdict
+    assert "`endpoint`" in found.next
 
 
 def test_a_server_that_is_slow_to_miss_a_certificate(tmp_path: Path) -> None:
@@ -349,12 +401,31 @@ def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is the proxy running?" in found.next
 
 
+def test_a_proxy_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Hostile(hang_on_answer) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        found = diagnosed(backend("https://backend.invalid"), seconds=2)
+    assert found.verdict == "no-answer"
+    assert "the proxy" in found.said
+
+
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://:1", "http://host:port", "http://[::1"])
 def test_a_proxy_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     found = diagnosed(backend("https://backend.invalid"))
     assert found.verdict == "proxy-refused"
     assert "write http://host:port" in found.next
+
+
+def test_a_proxy_with_tls_of_its_own_is_left_to_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backend's certificate can't be looked at through it; what the request meets is told."""
+    with OtlpServer(tls=make_tls(tmp_path)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.endpoint)
+        found = diagnosed(backend("https://backend.invalid"))
+    assert one(found, "tls").status == "skipped"
+    assert found.verdict == "certificate-untrusted", "the proxy's"
 
 
 def test_plain_requests_by_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,6 +218,7 @@ def tunnel(way: Way, seconds: float) -> socket.socket:
     try:
         connection.connect()
     except TimeoutError:
+        connection.close()
         raise Trouble("no-answer", f"the proxy gave no answer in {seconds:.0f} s", _ASK_PROXY) from None
     except (OSError, http.client.HTTPException) as error:
         connection.close()
