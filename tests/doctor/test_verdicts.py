@@ -20,6 +20,7 @@ from tests.doctor.support import diagnosed, examined, hosts, one
 from tests.test_secrets import SECRET, assert_clean, forms
 
 from ajolo_fanout.doctor.findings import Check, conclude
+from ajolo_fanout.doctor.limits import limited, side_by_side
 from ajolo_fanout.doctor.surroundings import _ADVICE
 from ajolo_fanout.doctor.verdicts import FINE, VERDICTS
 from ajolo_fanout.testing import Answer, FakeBackend, OtlpServer, ReceivedRequest
@@ -142,6 +143,16 @@ def test_a_mistake_of_the_doctors_own_is_one_checks() -> None:
     assert "ZeroDivisionError at" in found.said
     assert "the-right-key" not in str(found.to_dict())
     assert one(found, "span").status == "ok"
+
+
+def test_a_call_that_takes_too_long_is_left_behind() -> None:
+    """A name server, a file system: what has no time limit of its own."""
+    end = threading.Event()
+    with pytest.raises(TimeoutError, match="no answer in"):
+        limited(lambda: end.wait(60), 0.05)
+    quick = {"one": lambda: 1, "slow": lambda: end.wait(60), "broken": lambda: 1 / 0, "two": lambda: 2}
+    assert side_by_side(quick, 2) == {"one": 1, "two": 2}
+    end.set()
 
 
 def test_no_time_at_all_is_told_as_that() -> None:

@@ -62,18 +62,19 @@ class _Conflict:
 _CONFLICTS = (
     _Conflict(
         "arize-phoenix-otel",
-        "the provider of phoenix.otel.register() lets go of Phoenix's own processor when another is added, as "
+        "the provider of phoenix.otel.register() shuts Phoenix's own processor down when another is added, as "
         "attaching to it does",
-        "call install_from_config() before phoenix.otel.register()",
+        "leave register() out, and name Phoenix as a backend of the file",
     ),
     _Conflict(
         "openlit",
-        "openlit.init() sets OTEL_EXPORTER_OTLP_* for the whole process; this file's backends ignore them, "
-        "other exporters don't",
-        "initialise it after what else exports, and without otlp_headers",
+        "openlit.init(otlp_endpoint=...) sets OTEL_EXPORTER_OTLP_ENDPOINT and _HEADERS for the whole process; "
+        "this file's backends ignore them, other exporters don't",
+        "call it without otlp_endpoint and otlp_headers, and name that place as a backend of the file",
     ),
 )
-"""Read in their sources, of November 2026."""
+"""Read in the sources of arize-phoenix-otel 0.17.2 (phoenix/otel/otel.py, `add_span_processor`) and of openlit
+1.45.0 (openlit/otel/tracing.py)."""
 
 
 def look_around(plan: Plan, document: Document, environ: Mapping[str, str]) -> tuple[Check, ...]:
