@@ -131,6 +131,16 @@ def test_restarted_it_has_its_ports_and_its_spans(start: Start, write: Write) ->
     assert names(collector) == ["after", "before"]
 
 
+@pytest.mark.usefixtures("otel_collector")  # one can be started here
+def test_one_that_nobody_stopped_ends_with_the_program() -> None:
+    code = "from ajolo_fanout.testing import OtelCollector as C; c = C().start(); print(c.folder, c.http_endpoint)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    folder, endpoint = done.stdout.split()
+    assert not Path(folder).exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+
+
 # -- in a container ---------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
@@ -151,7 +152,7 @@ class OtelCollector:
         return self._last_log if self._run is None else self._run.log()
 
     def start(self) -> Self:
-        """Start it, and wait until it is ready.
+        """Start it, and wait until it is ready. What nobody has stopped is stopped at the end of the program.
 
         Raises:
             CollectorUnavailable: when there is neither a Docker engine that can run the image nor a program;
@@ -169,6 +170,7 @@ class OtelCollector:
         except BaseException:
             shutil.rmtree(self.folder.parent, ignore_errors=True)
             raise
+        atexit.register(self.stop)  # who forgets it leaves no container behind
         return self
 
     def restart(
@@ -199,6 +201,7 @@ class OtelCollector:
         run = self._run
         if run is None:
             return
+        atexit.unregister(self.stop)
         try:
             with ExitStack() as ending:
                 ending.callback(run.stop)  # whether its log can be had or not
