@@ -191,6 +191,18 @@ def test_what_an_operator_can_mend_stays_in_the_spool(
         assert on_disk(folder) in (0, 10)
 
 
+def test_a_shutdown_doesn_t_wait_for_what_is_put_off(tmp_path: Path) -> None:
+    """Whenever it comes, also in the middle of a look into the spool."""
+    with OtlpServer(answer=Answer(status=403)) as server:
+        for number in range(6):
+            with rigged(spooled(backend(server.endpoint), tmp_path / str(number), "always")) as rig:
+                rig.offer(10)
+                assert rig.flush(10)
+                started = time.monotonic()
+                assert rig.shutdown(20)
+                assert time.monotonic() - started < 3, "less than the pause between two looks"
+
+
 def test_a_key_that_is_mended_in_its_file_is_used_for_what_was_kept(folder: Path, tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("old")

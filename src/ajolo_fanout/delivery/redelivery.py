@@ -26,7 +26,7 @@ from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.dispatch import TIME_OVER, Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
 from ajolo_fanout.delivery.outcome import Outcome
-from ajolo_fanout.delivery.spooling import Part, Spooling, split
+from ajolo_fanout.delivery.spooling import Part, Spooling, Taken, split
 from ajolo_fanout.delivery.suppression import suppressed
 from ajolo_fanout.health.fates import Reason
 from ajolo_fanout.otlp.rendition import Rendition
@@ -99,6 +99,7 @@ class Redelivery:
         self._backoff = Backoff(self._clock)
         self._stopped = False
         self._look_at = 0.0  # when to look into the spool
+        self._news = 0  # how often there was reason to look at once
         self._asked = 0  # how often somebody wanted the spool drained
         self._drained = 0  # the last of them after which it was found empty, or the backend down
         if self._spooling is not None:
@@ -173,7 +174,7 @@ class Redelivery:
         if outcome is not None and outcome.status != TIME_OVER:
             self._backoff.failed(outcome.delay, trial=False)
         if spooled:
-            self._look_at = 0.0
+            self._look_soon()
         self._changed.notify_all()
 
     def _full(self) -> Reason:
@@ -241,8 +242,13 @@ class Redelivery:
 
     def _hurry(self, deadline: float) -> None:
         self._backoff.hurry(deadline)
-        self._look_at = 0.0
+        self._look_soon()
         self._changed.notify_all()
+
+    def _look_soon(self) -> None:
+        """There is reason to look into the spool, even where a look is under way that began before."""
+        self._look_at = 0.0
+        self._news += 1
 
     def stop(self) -> None:
         """Send nothing any more, and forget the store (the gate has counted it)."""
@@ -297,7 +303,7 @@ class Redelivery:
                 look_at = max(next_try, self._look_at)
                 if self._spooling is not None and now >= look_at:
                     self._look_at = now + _LOOK
-                    return partial(self._replay, self._spooling, self._asked)
+                    return partial(self._replay, self._spooling, self._asked, self._news)
                 wakes = [] if self._spooling is None else [look_at]
                 if self._store:
                     oldest = min(held.born for held in self._store)
@@ -334,10 +340,15 @@ class Redelivery:
                 self._store.extendleft(reversed(back))
             self._judge(undelivered)
 
-    def _replay(self, spooling: Spooling, asked: int) -> None:
-        """Send from the disk; `asked`: those who wanted it before this look began."""
+    def _replay(self, spooling: Spooling, asked: int, news: int) -> None:
+        """Send from the disk; `asked`: those who wanted it before this look began, `news`: what it was for."""
         taken = spooling.take(self._batch_size, trial=self._backoff.down)
         undelivered = None
+        if taken.parts and self._clock() < self._backoff.next_try:
+            # Another request failed meanwhile, and perhaps the server named a time.
+            for part in taken.parts:
+                spooling.settle(part, part.renditions, None, {})
+            taken = Taken()
         if taken.parts:
             account = SpoolAccount(self._books)
             renditions = [one for part in taken.parts for one in part.renditions]
@@ -357,9 +368,11 @@ class Redelivery:
                 self._look_at = 0.0
                 done = self._backoff.down
             else:
-                wait = _LOOK if taken.due is None else min(taken.due, _LOOK)
-                # Not all processes at once, and not again and again for a batch that others let go of.
-                self._look_at = self._clock() + max(0.05, wait * random.uniform(0.8, 1))  # noqa: S311 - jitter
+                if self._news == news:
+                    wait = _LOOK if taken.due is None else min(taken.due, _LOOK)
+                    # Not all processes at once, and not again and again for a batch that others let go of.
+                    pause = max(0.05, wait * random.uniform(0.8, 1))  # noqa: S311 - jitter
+                    self._look_at = self._clock() + pause
                 done = True
             if done:
                 self._drained = asked
