@@ -215,6 +215,27 @@ def test_a_broken_file_is_78_with_its_line(command: str, tmp_path: Path) -> None
     assert "tracing.toml:5" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "text", "line"),
+    [
+        (("list",), FILE.replace('"spool"\n\n', '"${SPOOL_FOLDER}"\n\n'), "tracing.toml:6"),
+        (("clear", "--yes"), FILE.replace('"spool"\n\n', '"${SPOOL_FOLDER}"\n\n'), "tracing.toml:6"),
+        (("clear", "--yes"), FILE.replace('"my-agent"', '"${AGENT}"'), "tracing.toml:3"),
+    ],
+)
+def test_no_placeholder_stands_for_the_folder_or_the_name(
+    command: tuple[str, ...], text: str, line: str, tmp_path: Path
+) -> None:
+    """Another folder, or another program, would be looked at."""
+    file = tmp_path / "tracing.toml"
+    file.write_text(text.replace("ENDPOINT", "http://127.0.0.1:1").replace("PROTOCOL", "grpc"))
+    done = run(*command, str(file))
+    assert done.exit_code == 78, done.output
+    assert line in done.stderr
+    assert "is unset" in done.stderr
+    assert "placeholder" not in done.stderr
+
+
 # replay
 
 

@@ -82,7 +82,7 @@ def list_(file: str | None, *, as_json: bool) -> None:
 
     Every program that shares the folder is listed, not FILE's alone. Nothing is changed.
     """
-    settings = _settings(_offline(file))
+    settings = _settings(_offline(file, "spool"))
     found = _survey(settings)
     if as_json:
         click.echo(json.dumps(spool_view.survey_as_json(settings, found, time.time()), indent=2))
@@ -181,7 +181,7 @@ def clear(
     By default all that FILE's own service.name has there, for backends that FILE no longer has, too. What a
     process is sending at this moment stays its own.
     """
-    plan = _offline(file)
+    plan = _offline(file, "spool", *(() if service else ("service", "resource")))
     settings = _settings(plan)
     found = _survey(settings)
     service = _service(plan) if service is None else service
@@ -252,15 +252,21 @@ def _print_cleared(gone: Sequence[_Cleared], service: str) -> None:
 # -- the file ----------------------------------------------------------------------------------------------
 
 
-def _offline(file: str | None) -> Plan:
-    """The plan of FILE, for which no key has to be there."""
+def _offline(file: str | None, *needed: str) -> Plan:
+    """The plan of FILE, for which no key has to be there; what stands in the `needed` tables has to."""
     opened = open_file(file)
     if opened.document is None:
         fail(opened, opened.problems)
     try:
-        return resolve_with_placeholders(opened.document, os.environ)[0]
+        plan, absent = resolve_with_placeholders(opened.document, os.environ)
     except ConfigError as error:
         fail(opened, error.problems)
+    # A placeholder for the folder would be another folder.
+    found = [one for one in absent if one.key.partition(".")[0] in needed]
+    if found:
+        words = [(one, one.message.partition("; a placeholder")[0]) for one in found]
+        fail(opened, [attrs.evolve(one, severity="error", message=said) for one, said in words])
+    return plan
 
 
 def _settings(plan: Plan) -> SpoolSettings:
