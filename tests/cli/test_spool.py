@@ -233,7 +233,7 @@ def test_no_placeholder_stands_for_the_folder_or_the_name(
     assert done.exit_code == 78, done.output
     assert line in done.stderr
     assert "is unset" in done.stderr
-    assert "placeholder" not in done.stderr
+    assert "a placeholder" not in done.stderr
 
 
 # replay
