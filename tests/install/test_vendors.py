@@ -85,7 +85,7 @@ def test_a_vendor_that_comes_after_us_sends_beside_us(
 
 
 @vendors
-@pytest.mark.parametrize("order", ["first", "second"])
+@pytest.mark.parametrize("order", ["first", pytest.param("second", marks=in_long_mode)])
 def test_where_both_send_to_one_host_the_warning_names_the_switch(
     vendor: str, order: str, beside: Any, theirs: OtlpServer, names: Any
 ) -> None:
