@@ -146,6 +146,21 @@ def test_a_key_of_every_vendor_is_known_as_one(row: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "word",
+    [
+        "3f786850e387550fdab836ed7e6dc881",  # as Datadog's are
+        "hNkW3tYq8ZfR2cLbV5xMpA",  # as Honeycomb's were
+        "sk-lf-0b1c2d3e-4f50-6172-8394-a5b6c7d8e9f0",
+        "Authorization: Bearer x",
+        "api-key: x",
+        "Bearer abc",
+    ],
+)
+def test_so_is_what_nobody_would_call_a_key_so(word: str) -> None:
+    assert veiled(word) == "…"
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "gen_ai.response.finish_reasons",
@@ -159,6 +174,10 @@ def test_a_key_of_every_vendor_is_known_as_one(row: object) -> None:
         "claude-sonnet-4-20250514",
         "attribute_value_length_limit",
         "prod-eu-west-2-tempo-0123",
+        "datadogproduction1",
+        "tempo2024production1",
+        "task-queue-service-production-eu1",
+        "my_company2024processors:MyAgentProcessors2",
     ],
 )
 def test_a_name_is_shown(name: str) -> None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import PurePath
 
 from ajolo_fanout.steps.redaction.api_keys import VENDOR_KEYS
+from ajolo_fanout.steps.redaction.checks import random_key
 from ajolo_fanout.values import MASK
 
 __all__ = ["veiled", "veiled_path", "veiled_text"]
@@ -22,6 +23,7 @@ _SHORTEST = 16
 _HEADER = re.compile(r"[:=]\s|\b(?i:bearer|basic|token|api-?token|api-?key)\s")
 """A header pasted whole, `Authorization: Bearer KEY`, with or without its name."""
 _PIECES = re.compile(r"[^A-Za-z0-9]+")
+_CHANGES = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])")
 _PLAIN = re.compile(r"[a-z_.*?-]*")
 """The words of which most names are made: no key is without a digit and a capital letter."""
 _DETECTORS = ("jwt", "api_key", "private_key", "url_credentials")
@@ -54,17 +56,21 @@ def _may_be_credential(word: str) -> bool:
         return True
     if len(word) < _SHORTEST or _PLAIN.fullmatch(word):
         return False
-    return any(map(_drawn_at_random, _PIECES.split(word))) or _vendors().search(word) is not None
+    if any(map(_drawn_at_random, _PIECES.split(word))) or _vendors(loose=False).search(word):
+        return True
+    return any(random_key(one[0], "", "") for one in _vendors(loose=True).finditer(word))
 
 
 def _drawn_at_random(piece: str) -> bool:
-    return len(piece) >= _SHORTEST and any(map(str.isdigit, piece)) and any(map(str.isalpha, piece))
+    """Whether digits, small and capital letters change places as often as only chance has them."""
+    return len(piece) >= _SHORTEST and 4 * len(_CHANGES.findall(piece)) >= len(piece)
 
 
-@lru_cache(maxsize=1)
-def _vendors() -> re.Pattern[str]:
+@lru_cache(maxsize=2)
+def _vendors(*, loose: bool) -> re.Pattern[str]:
     # Python's own engine: the words are few and short, and RE2 would be loaded for every file.
-    return re.compile("|".join(f"(?:{row.pattern})" for row in VENDOR_KEYS))
+    rows = "|".join(row.pattern for row in VENDOR_KEYS if row.loose == loose)
+    return re.compile(f"(?<![0-9A-Za-z])(?:{rows})")
 
 
 def _found(text: str, name: str) -> bool:

@@ -33,7 +33,6 @@ _KEYWORDS = (_P.POSITIONAL_OR_KEYWORD, _P.KEYWORD_ONLY)
 _POSITIONAL = (_P.POSITIONAL_ONLY, _P.POSITIONAL_OR_KEYWORD, _P.VAR_POSITIONAL)
 _VARIABLE = (_P.VAR_POSITIONAL, _P.VAR_KEYWORD)
 _CODE = "bad-processor"
-_NO_TYPE = 'this is no "package.module:Name"'
 
 
 def load_own(
@@ -57,7 +56,9 @@ def load_own(
             loaded[index] = attrs.evolve(one, loaded=Loaded(_load(one)))
         except _Wrong as wrong:
             problems += [
-                merged.place(("processors", index, *fault.path)).problem(fault.message, fault.code)
+                merged.place(("processors", index, *fault.path)).problem(
+                    _sayable(fault, one.type), fault.code
+                )
                 for fault in wrong.faults
             ]
     processors = tuple(loaded.get(index, one) for index, one in enumerate(settings.processors))
@@ -78,6 +79,13 @@ def _own(settings: BackendSettings, merged: Merged, folder: Path) -> Iterator[tu
             yield index, one
 
 
+def _sayable(fault: Fault, type_: str) -> str:
+    """The message of `fault`, which repeats the type where it is about that."""
+    if fault.path == ("type",) and veiled(type_) != type_:
+        return "this can't be loaded; it isn't repeated here, for it may be a credential"
+    return fault.message
+
+
 class _Wrong(Exception):  # noqa: N818 - as Fault: a finding on its way to a report
     """What is wrong with one table; paths are below it."""
 
@@ -91,8 +99,6 @@ def _wrong_type(message: str) -> _Wrong:
 
 
 def _load(own: OwnSettings) -> Callable[[Any], Any]:
-    if veiled(own.type) != own.type:
-        raise _wrong_type(_NO_TYPE)
     module_name, _, path = _where(own.type).partition(":")
     found = _attribute(_module(module_name), module_name, path)
     if inspect.isclass(found):
@@ -120,7 +126,7 @@ def _where(text: str) -> str:
     if ":" in text:
         module, _, path = text.partition(":")
         if not all(part.isidentifier() for part in (*module.split("."), *path.split("."))):
-            raise _wrong_type(_NO_TYPE)
+            raise _wrong_type('this is no "package.module:Name"')
         return text
     points = entry_points(group=GROUP, name=text)
     values = {point.value: point for point in points}

@@ -31,12 +31,12 @@ def say_as_gen_ai(attributes: Attributes) -> None:
     ):
         text = present.get(old)
         if isinstance(text, str) and text and new not in present:
-            messages = list(_messages(text, role))
-            if role == "assistant":
-                reasons = present.get("gen_ai.response.finish_reasons")
-                reason = str(reasons[0]) if isinstance(reasons, (list, tuple)) and reasons else "stop"
-                messages = [{**one, "finish_reason": reason} for one in messages]
             try:
+                messages = list(_messages(text, role))
+                if role == "assistant":
+                    reasons = present.get("gen_ai.response.finish_reasons")
+                    reason = str(reasons[0]) if isinstance(reasons, (list, tuple)) and reasons else "stop"
+                    messages = [{**one, "finish_reason": reason} for one in messages]
                 said = json.dumps(messages, ensure_ascii=False)
             except RecursionError:  # nested as deep as Python goes; it stays what it is
                 continue
