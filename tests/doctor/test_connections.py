@@ -307,9 +307,9 @@ def test_a_handshake_without_an_answer_ends_by_itself() -> None:
 
 
 def test_tls_files_that_cannot_be_used(tmp_path: Path) -> None:
-    """They are there, and hold no certificate."""
+    """They are there, and look like certificates."""
     file = tmp_path / "nothing.pem"
-    file.write_text("this is no certificate\n")
+    file.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     with OtlpServer(tls=make_tls(tmp_path)) as server:
         found = diagnosed(backend(server.endpoint, ca_file=file))
     assert found.verdict == "tls-failed"
