@@ -60,7 +60,7 @@ def test_the_recorded_traces_arrive_equal(protocol: str, otel_collector: OtelCol
     spans = recorded_spans()
     with fanout(write(f'[service]\nname = "weather"\n[backends.one]\n{text}'), {"one": endpoint}) as harness:
         expected = made(replayed(harness.provider, spans))
-        harness.rerun(spans)
+        harness.replay(spans)
         assert harness.flush(60), harness.health()
         assert wrong(expected, otel_collector.wait_for_spans(len(expected))) == []
     assert len(expected) == len(spans) > 50
