@@ -15,9 +15,12 @@ from typing import Literal
 import pytest
 import trustme
 from tests.delivery.hostile import Hostile, hang_on_answer
-from tests.doctor.support import closed_port, diagnosed, names, one
+from tests.doctor.support import HEAD, SECONDS, closed_port, diagnosed, names, one
 
+from ajolo_fanout.config.document import parse
 from ajolo_fanout.doctor import network
+from ajolo_fanout.doctor.checkup import checkup
+from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import OtlpServer, Tls, make_tls
 
 Protocol = Literal["http/protobuf", "grpc"]
@@ -306,12 +309,14 @@ def test_a_handshake_without_an_answer_ends_by_itself() -> None:
     assert "TLS" in found.said
 
 
-def test_tls_files_that_cannot_be_used(tmp_path: Path) -> None:
-    """They are there, and look like certificates."""
-    file = tmp_path / "nothing.pem"
-    file.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    with OtlpServer(tls=make_tls(tmp_path)) as server:
-        found = diagnosed(backend(server.endpoint, ca_file=file))
+def test_tls_files_that_cannot_be_used_any_more(tmp_path: Path) -> None:
+    """They were right when the file was read, and are in the middle of being exchanged."""
+    tls = make_tls(tmp_path)
+    with OtlpServer(tls=tls) as server:
+        text = backend(server.endpoint, ca_file=tls.ca_file)
+        plan = resolve(parse(HEAD + text, "tracing.toml"), {})
+        tls.ca_file.write_text("half a certifi")
+        [found] = checkup(plan, seconds=SECONDS).backends
     assert found.verdict == "tls-failed"
     assert "`tls` can't be used" in found.said
 
