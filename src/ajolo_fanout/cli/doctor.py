@@ -81,8 +81,8 @@ def doctor(file: str | None, *, names: Sequence[str], find_site: bool, as_json: 
     """Find out why nothing arrives: ask each backend of FILE, and send it a marked span.
 
     Name, connection, TLS, clock, the vendor's own check of the key, then a span called "ajolo-fanout doctor"
-    through the program's own pipeline and sender, to a Datadog backend by both its intakes. Nothing but that
-    span is sent. Run it where the program runs, with its environment.
+    through the program's own pipeline and sender, to a Datadog backend by both its intakes. No other span
+    is sent. Run it where the program runs, with its environment.
     """
     opened = open_file(file)
     if opened.document is None:
