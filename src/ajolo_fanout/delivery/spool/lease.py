@@ -83,7 +83,8 @@ class Owner:
             self._descriptor = os.open(self._path, _FLAGS | os.O_EXCL, 0o600)
             _held[str(self._path)] = self._descriptor
             _lock(self._descriptor, time.monotonic() + 1)
-            os.write(self._descriptor, f"{os.getpid()}\n".encode())  # for an operator's eyes alone
+            with contextlib.suppress(OSError):  # a full disk; it is for an operator's eyes alone
+                os.write(self._descriptor, f"{os.getpid()}\n".encode())
         except BaseException:
             self.close()
             raise
