@@ -40,11 +40,7 @@ _PLACEHOLDERS = frozenset(
 
 # Lengths of each network's numbers, by the ranges that their first digits lie in (ISO/IEC 7812).
 _NETWORKS: tuple[tuple[int, int, frozenset[int]], ...] = (
-    (
-        4,
-        4,
-        frozenset({16, 19}),
-    ),  # Visa; those of 13 digits are gone, and half of Europe's EAN codes look alike
+    (4, 4, frozenset({16, 19})),  # Visa; those of 13 digits are gone, and many EAN codes look alike
     (51, 55, frozenset({16})),  # Mastercard
     (2221, 2720, frozenset({16})),
     (34, 34, frozenset({15})),  # American Express
@@ -88,9 +84,10 @@ _IBAN_LENGTHS = {
     for country in countries.split()
 }
 
-_VERSION = re.compile(r"[0-9]+\.[0-9]+\.")
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]")
 _SAID_VERSION = re.compile(r"(?i:\b(?:v|ver|version|build|release|assembly|section|oid)\.?|==)[ :=#]{0,2}\Z")
 _HEX_BEFORE = re.compile(r"\b[0-9A-Fa-f]{2}[ .]\Z")
+_GROUP_BEFORE = re.compile(r"(?<![0-9])[0-9]{3,4}[ ./]\Z")
 _PAIRS = re.compile(r"[0-9]{2}([ .][0-9]{2})+")
 _CODE = re.compile(
     r"(?:self|cls|os|sys|args|kwargs|settings|config|conf|cfg|env|process|request|getpass|secrets)\."
@@ -150,7 +147,7 @@ def iban_number(found: str, before: str, after: str) -> int:  # noqa: ARG001 - t
     if (found[last + 1 : last + 2] or after[:1]).isalnum():
         return 0
     plain = "".join(one for _, one in characters[:wanted])
-    if plain not in (plain.upper(), plain.lower()):
+    if plain[2:] not in (plain[2:].upper(), plain[2:].lower()):
         return 0  # written by a generator of ids
     plain = plain.upper()
     number = "".join(str(int(one, 36)) for one in plain[4:] + plain[:4])
@@ -194,7 +191,7 @@ def telephone(found: str, before: str, after: str) -> int:
     if before[-1:] == ":" and found[0] != "+" and before[-2:-1].isdigit():
         return 0  # 10:030 …, but tel:030 …
     if found[0] == "0":
-        within = before[-1:] in (" ", ".", "/") and before[-2:-1].isdigit()
+        within = _GROUP_BEFORE.search(before)
         more = after[:1] in (" ", ".") and after[1:2].isdigit() and _PAIRS.fullmatch(found)
         if within or more or (_PAIRS.fullmatch(found) and _HEX_BEFORE.search(before)):
             return 0  # a row of numbers

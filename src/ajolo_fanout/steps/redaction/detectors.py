@@ -65,6 +65,7 @@ DETECTORS: dict[str, Detector] = {
                 "日本alice@example.com日本",
                 "alice%2540example.com",
                 "alice&#64;example.com",
+                "alice@10.20.example.com",
                 "“alice@example.com”",
             ),
             look_alikes=(
@@ -98,6 +99,7 @@ DETECTORS: dict[str, Detector] = {
                 "tel:+442079460958",
                 "Tel.:030 901820",
                 "8 (912) 345-67-89",
+                "Hauptstr. 5 030 901820",
             ),
             look_alikes=(
                 "2024-11-23T10:15:30+01:00",
@@ -164,6 +166,7 @@ DETECTORS: dict[str, Detector] = {
                 "NO9386011117947",
                 "de89370400440532013000",
                 "IBAN:CH9300762011623852957.",
+                "De89 3704 0044 0532 0130 00",
                 "?iban=LC55HEMM000100010012001200023015&x=1",
             ),
             look_alikes=(
