@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from ajolo_fanout import install, process, sdk_internals
-from ajolo_fanout.testing import OtlpServer
+from ajolo_fanout import Fanout, install, process, sdk_internals
+from ajolo_fanout.config.document import load
+from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.testing import Answer, OtlpServer
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
 LIMIT = 60.0
@@ -182,6 +184,26 @@ def listening() -> Iterator[socket.socket]:
 def server() -> Iterator[OtlpServer]:
     with OtlpServer() as running:
         yield running
+
+
+@pytest.fixture
+def make(write_file: Callable[..., Path]) -> Iterator[Callable[..., Fanout]]:
+    """Builds the handle of a file written with `write_file`'s arguments; stops it after the test."""
+    made: list[Fanout] = []
+
+    def build(*arguments: str, **named: str) -> Fanout:
+        made.append(Fanout(resolve(load(write_file(*arguments, **named)), {})))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.shutdown(0)
+
+
+@pytest.fixture
+def hanging() -> Iterator[OtlpServer]:
+    with OtlpServer(answer=Answer(hang=True)) as server:
+        yield server
 
 
 @pytest.fixture

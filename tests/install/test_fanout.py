@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +13,10 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from ajolo_fanout import Fanout, Health, Report
-from ajolo_fanout.config.document import load
 from ajolo_fanout.health.fates import Counts
-from ajolo_fanout.plan.resolve import resolve
-from ajolo_fanout.testing import Answer, OtlpServer, wait_for
+from ajolo_fanout.testing import OtlpServer, wait_for
 
-HANGS = Answer(hang=True)
 FILE = Callable[..., Path]
-
-
-@pytest.fixture
-def make(write_file: FILE) -> Iterator[Callable[..., Fanout]]:
-    """Builds the handle of a file written with `write_file`'s arguments; stops it after the test."""
-    made: list[Fanout] = []
-
-    def build(*arguments: str, **named: str) -> Fanout:
-        made.append(Fanout(resolve(load(write_file(*arguments, **named)), {})))
-        return made[-1]
-
-    yield build
-    for one in made:
-        one.shutdown(0)
-
-
-@pytest.fixture
-def hanging() -> Iterator[OtlpServer]:
-    with OtlpServer(answer=HANGS) as server:
-        yield server
 
 
 def spans(fanout: Fanout, count: int = 1) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from ajolo_fanout.delivery.account import Account
+from ajolo_fanout.delivery.account import Account, GateAccount
 from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.outcome import Outcome, Sender
 from ajolo_fanout.delivery.shrink import shrink
@@ -107,6 +108,7 @@ class Dispatch:
         self._timeout = timeout
         self._keeps_refused = keeps_refused
         self._clock = clock
+        self._under_way: dict[int, int] = {}  # by thread: the spans from memory in its request
         self.last_moment = math.inf
         """No request may last beyond this: the deadline of a shutdown, once there is one."""
 
@@ -114,6 +116,11 @@ class Dispatch:
     def join_bytes(self) -> int:
         """The largest request that spans are joined to now; a backend that refuses lowers it."""
         return self._join_bytes
+
+    @property
+    def under_way(self) -> int:
+        """Spans from memory that are in requests which have no answer yet: whether they arrived, nobody knows."""
+        return sum(list(self._under_way.values()))
 
     def run(self, account: Account, renditions: Sequence[Rendition], deadline: float) -> Undelivered | None:
         """Send a batch.
@@ -208,7 +215,12 @@ class Dispatch:
             # has hardly the time which the others needed would be cut off, and what it holds sent twice.
             return Outcome("retry", TIME_OVER, "the batch's export_timeout is over")
         self._ledger.sent(1, len(body))
-        outcome = self._sender.send(body, count, min(self._timeout, left))
+        if isinstance(run.account, GateAccount) and run.account.place != "ahead":
+            self._under_way[threading.get_ident()] = count
+        try:
+            outcome = self._sender.send(body, count, min(self._timeout, left))
+        finally:
+            self._under_way.pop(threading.get_ident(), None)
         if outcome.kind != "retry":
             run.slowest = max(run.slowest, self._clock() - started)
         if self._leaves_open(outcome) and not self._gate.closed:

@@ -267,6 +267,7 @@ class Outlet:
             self._ledger.lost("shutdown", spans)
             self._ledger.spooled(on_disk)
 
+        under_way = 0 if self._dispatch is None else self._dispatch.under_way
         self._gate.close(record)
         if self._sender is not None:
             self._sender.abort()
@@ -279,6 +280,10 @@ class Outlet:
         self._stopper.end()
         if rest:
             message = f"{rest} spans were unsent at the deadline of the shutdown: lost"
+            if under_way:
+                message += (
+                    f"; {min(under_way, rest)} of them were on their way and may have arrived all the same"
+                )
             before = self._ledger.health().last_error
             message += f" ({before})" if before else ""
             self._ledger.noted(message)

@@ -1,0 +1,210 @@
+"""In an event loop nothing of ours waits in its place: `aflush()`, and the end of an invocation."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from ajolo_fanout import Fanout
+from ajolo_fanout.testing import OtlpServer
+
+HANGS_FOR = 0.5
+
+
+def trace(fanout: Fanout, name: str = "span") -> None:
+    fanout.provider.get_tracer("test").start_span(name).end()
+
+
+def ours() -> int:
+    """How many threads of ours there are."""
+    return sum(thread.name.startswith("ajolo") for thread in threading.enumerate())
+
+
+async def turns(meanwhile: Coroutine[Any, Any, object]) -> int:
+    """How many turns the loop takes while something is waited for."""
+    task = asyncio.ensure_future(meanwhile)
+    count = 0
+    while not task.done():
+        await asyncio.sleep(0)
+        count += 1
+    await task
+    return count
+
+
+def test_aflush_delivers_what_has_ended(make: Any, server: OtlpServer) -> None:
+    fanout = make(server.endpoint)
+    trace(fanout)
+    report = asyncio.run(fanout.aflush(20))
+    assert report
+    assert report.backends["here"].delivered == len(server.spans) == 1
+
+
+def test_while_aflush_waits_for_a_hung_backend_the_loop_turns_as_when_it_idles(
+    make: Any, hanging: OtlpServer
+) -> None:
+    fanout = make(hanging.endpoint)
+    trace(fanout)
+
+    async def compare() -> tuple[int, int]:
+        idle = busy = 0
+        for _ in range(3):  # side by side, so that what else the machine does falls on both
+            idle += await turns(asyncio.sleep(HANGS_FOR))
+            busy += await turns(fanout.aflush(HANGS_FOR))
+        return idle, busy
+
+    idle, busy = asyncio.run(compare())
+    assert busy > idle / 5, f"{busy} turns beside a flush, {idle} without"
+
+
+def test_overlapping_aflushes_join(make: Any, hanging: OtlpServer) -> None:
+    """A hundred requests that each flush at their end don't pile up threads, nor time."""
+    fanout = make(hanging.endpoint)
+    trace(fanout)
+    before = ours()
+
+    async def many() -> int:
+        flushes = [asyncio.ensure_future(fanout.aflush(1.0)) for _ in range(100)]
+        await asyncio.sleep(0.2)
+        threads = ours()
+        assert not any(await asyncio.gather(*flushes))
+        return threads
+
+    started = time.monotonic()
+    assert asyncio.run(many()) - before <= 4
+    assert time.monotonic() - started < 1.0 + 5.0
+
+
+def test_a_cancelled_aflush_leaves_at_once_and_what_it_was_to_send_is_sent(
+    make: Any, hanging: OtlpServer
+) -> None:
+    fanout = make(hanging.endpoint)
+    trace(fanout)
+
+    async def cancel() -> float:
+        task = asyncio.ensure_future(fanout.aflush(30))
+        await asyncio.to_thread(hanging.wait_for_requests, 1, 20)
+        started = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic() - started
+
+    assert asyncio.run(cancel()) < 10
+    hanging.release()
+    hanging.wait_for_spans(1, 20)
+    assert fanout.flush(20)
+
+
+# -- invocations ---------------------------------------------------------------------------------------------
+
+
+def handlers(fanout: Fanout) -> dict[str, Callable[[], object]]:
+    """One handler of each kind, decorated, and called the way its runtime would, up to its end."""
+    invocation = fanout.invocation(deadline=20)
+
+    @invocation
+    def sync(event: str) -> str:
+        trace(fanout, event)
+        return event
+
+    @invocation
+    async def waiting(event: str) -> str:
+        trace(fanout, event)
+        await asyncio.sleep(0)
+        return event
+
+    @invocation
+    def streaming(event: str) -> Iterator[str]:
+        trace(fanout, "before")
+        yield event
+        trace(fanout, event)
+
+    @invocation
+    async def streaming_in_a_loop(event: str) -> AsyncIterator[str]:
+        trace(fanout, "before")
+        yield event
+        trace(fanout, event)
+
+    async def consume() -> str:
+        return "".join([part async for part in streaming_in_a_loop("e")])
+
+    return {
+        "sync": lambda: sync("e"),
+        "async": lambda: asyncio.run(waiting("e")),
+        "streaming": lambda: "".join(streaming("e")),
+        "async streaming": lambda: asyncio.run(consume()),
+    }
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "streaming", "async streaming"])
+def test_what_a_handler_traced_has_left_when_it_is_done(kind: str, make: Any, server: OtlpServer) -> None:
+    fanout = make(server.endpoint)
+    call = handlers(fanout)[kind]
+    for times in (1, 2):
+        assert call() == "e"
+        names = [span.name for span in server.spans]
+        assert names.count("e") == times
+        assert names.count("before") == (times if "streaming" in kind else 0)
+
+
+def test_a_stream_whose_reader_leaves_early_is_closed_then_flushed(make: Any, server: OtlpServer) -> None:
+    fanout = make(server.endpoint)
+
+    @fanout.invocation(deadline=20)
+    async def streaming() -> AsyncIterator[int]:
+        try:
+            for number in range(1000):
+                yield number
+        finally:
+            trace(fanout, "closed")
+
+    async def leave_early() -> None:
+        stream = streaming()
+        async for _ in stream:
+            break
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(leave_early())
+    assert [span.name for span in server.spans] == ["closed"]
+
+
+def test_what_is_unsent_at_the_deadline_is_counted_and_left_to_the_next_invocation(
+    make: Any, hanging: OtlpServer
+) -> None:
+    fanout = make(hanging.endpoint)
+
+    @fanout.invocation(deadline=lambda _event, left: left)
+    def handler(event: str, left: float) -> str:
+        trace(fanout, event)
+        return event
+
+    started = time.monotonic()
+    assert handler("first", 0.3) == "first"
+    assert time.monotonic() - started < 0.3 + 5.0
+    assert fanout.health().carried_over["here"] == 1
+    hanging.answer = None
+    hanging.release()
+    assert handler("second", 20.0) == "second"
+    assert sorted(span.name for span in hanging.spans) == ["first", "second"]
+    counts = fanout.health().backends["here"].counts
+    assert (counts.seen, counts.delivered, counts.pending) == (2, 2, 0)
+
+
+def test_what_a_handler_raises_passes_through_after_what_it_traced_has_left(
+    make: Any, server: OtlpServer
+) -> None:
+    fanout = make(server.endpoint)
+
+    @fanout.invocation(deadline=20)
+    async def handler() -> None:
+        trace(fanout, "then it broke")
+        raise KeyError("theirs")
+
+    with pytest.raises(KeyError, match="theirs"):
+        asyncio.run(handler())
+    assert [span.name for span in server.spans] == ["then it broke"]
