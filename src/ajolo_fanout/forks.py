@@ -6,9 +6,6 @@ hooks that Python offers are not enough: whoever may be the first at work in a c
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 - the SDK's own hook uses it in a forked child, and waits for ever
-
-# where the hooks of this module, which let go of its lock there, were registered later: in a child's child
 # First of all: its hooks let go of its lock in a forked child, where the SDK's own hook, registered later, needs it;
 # otherwise a fork in a forked child waits for ever.
 import concurrent.futures.thread  # noqa: F401
