@@ -14,6 +14,7 @@ if WHERE == "first":
 import signal  # noqa: E402 - patched first, as gevent asks for
 import time  # noqa: E402
 
+import gevent  # noqa: E402 - patched first, as gevent asks for; imported before it traces, at the latest
 from opentelemetry import trace  # noqa: E402
 from support import say  # noqa: E402
 
@@ -42,8 +43,6 @@ if WHERE == "after the installation":
     from gevent import monkey
 
     monkey.patch_all()
-
-import gevent  # noqa: E402
 
 
 class Ticks:
