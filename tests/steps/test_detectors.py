@@ -14,9 +14,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ajolo_fanout.steps.redaction import scan as scan_module
 from ajolo_fanout.steps.redaction.api_keys import VENDOR_KEYS
 from ajolo_fanout.steps.redaction.detectors import DETECTORS, Detector
+from ajolo_fanout.steps.redaction.escapes import decode_fast, decode_once
 from ajolo_fanout.steps.redaction.patterns import Pattern
 from ajolo_fanout.steps.redaction.scan import MAX_ROUNDS, Scan, ScanError, Scanner, scanner
 
@@ -246,7 +246,7 @@ def test_json_in_a_log_line_or_cut_off_hides_none_either(data: st.DataObject) ->
     scanned = ALL.scan(cut).text
     while True:  # whoever decodes it, as often as it can be decoded
         assert secret not in scanned
-        below, escapes = scan_module.decode_once(scanned)
+        below, escapes = decode_once(scanned)
         if not escapes.count:
             break
         scanned = below
@@ -337,8 +337,8 @@ awkward = st.lists(
 @settings(max_examples=500)
 @given(awkward)
 def test_the_fast_decoder_decodes_what_the_exact_one_does(text: str) -> None:
-    exact, _ = scan_module.decode_once(text)
-    assert scan_module.decode_fast(text) == exact
+    exact, _ = decode_once(text)
+    assert decode_fast(text) == exact
 
 
 @pytest.mark.parametrize("around", ["{}", "said {} there", '{{"a": "{}'])
