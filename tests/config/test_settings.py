@@ -11,11 +11,12 @@ import tomli
 
 from ajolo_fanout.config.backend import COMMON_KEYS, NOT_IN_DEFAULTS, RESERVED_KEYS, BackendSettings
 from ajolo_fanout.config.batch import BatchSettings
-from ajolo_fanout.config.convert import fields_of, keys_of, structure
+from ajolo_fanout.config.convert import fields_of, structure
 from ajolo_fanout.config.document import parse
 from ajolo_fanout.config.limits import ProviderLimits
 from ajolo_fanout.config.model import FileSettings
 from ajolo_fanout.config.places import Place
+from ajolo_fanout.config.report import keys_of
 from ajolo_fanout.config.service import ServiceSettings
 from ajolo_fanout.config.shutdown import ShutdownSettings
 from ajolo_fanout.config.tls import TlsSettings

@@ -9,9 +9,10 @@ import attrs
 
 import ajolo_fanout.config.match  # noqa: F401 - registers how matches are read
 from ajolo_fanout.config.batch import BatchSettings
-from ajolo_fanout.config.convert import keys_of, register
+from ajolo_fanout.config.convert import register
 from ajolo_fanout.config.faults import Fault
 from ajolo_fanout.config.processors import Processor
+from ajolo_fanout.config.report import keys_of
 from ajolo_fanout.config.retry import RetrySettings
 from ajolo_fanout.config.scalars import read_text
 from ajolo_fanout.config.tls import TlsSettings

@@ -2,13 +2,14 @@
 
 cattrs does the walking (unknown keys forbidden, all errors kept); what a single value may be is said in
 `scalars` and `attributes`; ranges and choices stand on the fields themselves (`values.option`). What went
-wrong comes back as `Problem`s, at the places that the caller knows: a value may stem from the file, from a
-profile or from the environment.
+wrong comes back as `Problem`s (`report`), at the places that the caller knows: a value may stem from the
+file, from a profile or from the environment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,14 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
-from cattrs import BaseValidationError, ClassValidationError, Converter, ForbiddenExtraKeysError
+from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, override
 
 from ajolo_fanout.config import scalars
 from ajolo_fanout.config.attributes import Attribute, read_attribute, read_attributes, read_headers
-from ajolo_fanout.config.faults import Fault, Several, Unknowable, kind_of, unknown_key, wrong_type
+from ajolo_fanout.config.faults import Fault, Several, Unknowable, kind_of, wrong_type
 from ajolo_fanout.config.places import KeyPath, Locate
+from ajolo_fanout.config.report import CHOOSERS, WRONG, Report
 from ajolo_fanout.config.substitution import FromEnvironment
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.values import Duration, Option, Secret, Size, key_of, option_of
@@ -30,7 +32,6 @@ from ajolo_fanout.values import Duration, Option, Secret, Size, key_of, option_o
 __all__ = [
     "ReadSecret",
     "fields_of",
-    "keys_of",
     "register",
     "register_choice",
     "register_hook",
@@ -44,9 +45,6 @@ ReadSecret = Callable[[Path], Secret]
 
 _FACTORY: Any = type(attrs.Factory(dict))
 
-_WRONG = (BaseValidationError, ForbiddenExtraKeysError, Fault, Several, Unknowable)
-"""What reading a value may raise; anything else is a mistake of ours and is let through."""
-
 
 @attrs.frozen
 class _Surroundings:
@@ -59,6 +57,16 @@ class _Surroundings:
 # cattrs' hooks take a value and a type only, and a converter for each folder would compile all code anew.
 _surroundings: ContextVar[_Surroundings] = ContextVar("ajolo_fanout.config.surroundings")
 _converter = Converter(detailed_validation=True, forbid_extra_keys=True)
+
+
+@contextmanager
+def _within(folder: Path, from_file: ReadSecret) -> Iterator[None]:
+    """While values are read: where relative paths start, and what makes a secret of a file."""
+    token = _surroundings.set(_Surroundings(folder, from_file))
+    try:
+        yield
+    finally:
+        _surroundings.reset(token)
 
 
 def structure(
@@ -85,8 +93,9 @@ def structure(
     Returns:
         The settings, or None when anything was wrong.
     """
-    report = _Report(place, problems, cls, frozenset(known))
-    return report.run(lambda: _converter.structure(table, cls), _Surroundings(folder, from_file))
+    report = Report(place, problems, cls, frozenset(known))
+    with _within(folder, from_file):
+        return report.run(lambda: _converter.structure(table, cls))
 
 
 def structure_value(
@@ -111,7 +120,8 @@ def structure_value(
             raise Unknowable
         return _read_field(value, kind, option)
 
-    return _Report(place, problems, None, frozenset()).run(read, _Surroundings(folder, from_file))
+    with _within(folder, from_file):
+        return Report(place, problems, None, frozenset()).run(read)
 
 
 def register(kind: type[T], read: Callable[[Any], T]) -> None:
@@ -129,11 +139,6 @@ def structure_nested(value: Any, kind: Any) -> Any:
     return _converter.structure(value, kind)
 
 
-def keys_of(cls: type) -> frozenset[str]:
-    """The keys that a table of the settings class `cls` may have."""
-    return frozenset(key_of(field) for field in attrs.fields(cls))
-
-
 def fields_of(cls: type) -> tuple[attrs.Attribute[Any], ...]:
     """The fields of `cls`, their types resolved; `Attribute` stands for the type of an attribute's value.
 
@@ -141,88 +146,6 @@ def fields_of(cls: type) -> tuple[attrs.Attribute[Any], ...]:
     outside its module.
     """
     return tuple(attrs.fields(attrs.resolve_types(cls, localns={"AttributeValue": Attribute})))
-
-
-# What went wrong, as problems.
-
-
-@attrs.frozen
-class _Report:
-    """Turns what reading raises into problems.
-
-    Attributes:
-        place: Where a path stands.
-        problems: The problems found so far.
-        root: The settings class of the whole table, None for a single value.
-        known: Further keys of that table.
-    """
-
-    place: Locate
-    problems: list[Problem]
-    root: type | None
-    known: frozenset[str]
-
-    def run(self, read: Callable[[], T], surroundings: _Surroundings) -> T | None:
-        """What `read` returns, or None and the problems."""
-        token = _surroundings.set(surroundings)
-        faults: list[Fault] = []
-        try:
-            return read()
-        except _WRONG as error:
-            faults += self.faults(error, ())
-        finally:
-            _surroundings.reset(token)
-        for fault in faults:
-            where = self.place(fault.path)
-            if fault.hide:
-                where = attrs.evolve(where, key=self.place(fault.path[: -fault.hide]).key)
-            self.problems.append(where.problem(fault.message, fault.code))
-        return None
-
-    def faults(self, error: Exception, path: KeyPath) -> Iterator[Fault]:
-        """Every fault in `error`, which was raised while `path` was read."""
-        if isinstance(error, Fault):
-            yield error.under(*path)
-        elif isinstance(error, Several):
-            for below, inner in error.errors:
-                yield from self.faults(inner, (*path, *below))
-        elif isinstance(error, ClassValidationError):
-            noted, others = error.group_exceptions()
-            for inner, note in noted:
-                if isinstance(inner, KeyError):
-                    yield _missing(error.cl, note.name).under(*path)
-                else:
-                    key = key_of(attrs.fields_dict(error.cl)[note.name])
-                    yield from self.faults(inner, (*path, key))
-            yield from (fault for inner in others for fault in self.faults(inner, path))
-        elif isinstance(error, ForbiddenExtraKeysError):
-            yield from (self.extra_key(key, error.cl, path) for key in sorted(error.extra_fields))
-        elif not isinstance(error, Unknowable):
-            raise error
-
-    def extra_key(self, key: str, cls: type, path: KeyPath) -> Fault:
-        """`key` isn't one of `cls`, whose table is at `path`: unknown, or below a wrong header."""
-        top = self.known | (keys_of(self.root) if self.root is not None else frozenset())
-        if path and key not in top:
-            return unknown_key(key, _offered(cls)).under(*path, key)
-        if not path:
-            return unknown_key(key, _offered(cls) | self.known).under(key)
-        here, owner = self.place(path), self.place(()).key or "the file"
-        header = f"the header on line {here.line}" if here.line is not None else "that table"
-        message = f"this is a key of {owner}, but here it lands in {here.key}; move it above {header}"
-        return Fault(message, "misplaced-key", (*path, key))
-
-
-def _offered(cls: type) -> frozenset[str]:
-    """The keys of `cls` to name to a user."""
-    return keys_of(cls) | _choosers.get(cls, frozenset())
-
-
-def _missing(cls: type, name: str) -> Fault:
-    field = attrs.fields_dict(cls)[name]
-    option, key = option_of(field), key_of(field)
-    example = f"; write {key} = {option.example}" if option is not None and option.example else ""
-    return Fault(f"this key is required{example}", "missing-key", (key,))
 
 
 # How values are read.
@@ -315,7 +238,7 @@ def _read_each(items: Iterable[tuple[Any, Any]], kind: Any) -> dict[Any, Any]:
     for part, item in items:
         try:
             made[part] = _converter.structure(item, kind)
-        except _WRONG as error:
+        except WRONG as error:
             errors.append(((part,), error))
     if errors:
         raise Several(errors)
@@ -335,10 +258,6 @@ def _origin_is(*origins: Any) -> Callable[[Any], bool]:
     return lambda kind: get_origin(kind) in origins
 
 
-_choosers: dict[type, frozenset[str]] = {}
-"""For a settings class that another key chooses: that key, which is no field of it."""
-
-
 def register_choice(
     kind: Any,
     classes: Mapping[str, type],
@@ -354,7 +273,7 @@ def register_choice(
         what: What these tables are called in messages.
         others: Reads a table whose `type` is none of these; by default that is a mistake.
     """
-    _choosers.update(dict.fromkeys(classes.values(), frozenset({"type"})))
+    CHOOSERS.update(dict.fromkeys(classes.values(), frozenset({"type"})))
 
     def hook(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):

@@ -13,9 +13,10 @@ from typing import Any
 import attrs
 
 from ajolo_fanout.config.backend import COMMON_KEYS, BackendSettings
-from ajolo_fanout.config.convert import fields_of, keys_of
+from ajolo_fanout.config.convert import fields_of
 from ajolo_fanout.config.document import Document
 from ajolo_fanout.config.model import FileSettings
+from ajolo_fanout.config.report import keys_of
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.profiles import catalog
 from ajolo_fanout.values import key_of
