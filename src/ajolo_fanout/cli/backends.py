@@ -122,7 +122,10 @@ def _sections(profile: Profile, *, wide: bool) -> Iterator[tuple[str, tuple[str,
         for one in profile.endpoints
     ]
     yield "Where it sends", ("URL", "protocol", "when", "largest request"), endpoints
-    defaults = [(key, _toml(value), profile.reasons.get(key, "")) for key, value in _leaves(profile.defaults)]
+    defaults = [
+        (key := ".".join(path), _toml(value), profile.reasons.get(key, ""))
+        for path, value in profile.default_leaves()
+    ]
     yield "Set for you", ("key", "to", "because"), defaults
     limits = [
         ("Good to know" if field.name == "note" else option.help.split(";")[0].rstrip("."), str(value))
@@ -158,14 +161,6 @@ def _default(one: Input) -> str:
 
 def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{above}{key}.")
-        else:
-            yield above + key, value
 
 
 def _brief(profile: Profile) -> dict[str, Any]:

@@ -222,21 +222,13 @@ def _defaults(profile: Profile) -> Iterator[Said]:
     for name in profile.defaults:
         if name in UNDEFAULTED or name not in COMMON_KEYS | RESERVED_KEYS:
             yield ("defaults", name), "isn't a common key that a profile may set"
-    leaves = dict(_leaves(profile.defaults))
+    leaves = {".".join(key): key for key, _ in profile.default_leaves()}
     for name, key in leaves.items():
         if not profile.reasons.get(name):
             yield ("defaults", *key), f'stands without a reason; say why under [reasons] as "{name}"'
     for name in profile.reasons:
         if name not in leaves:
             yield ("reasons", name), "is a reason for a default that isn't there"
-
-
-def _leaves(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*above, name))
-        else:
-            yield ".".join((*above, name)), (*above, name)
 
 
 def _answers(profile: Profile) -> Iterator[Said]:

@@ -45,11 +45,6 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port is None else f":{self.port}")
 
-    @property
-    def effective_port(self) -> int:
-        """The port that is connected to over HTTP."""
-        return self.port if self.port is not None else {"http": 80}.get(self.scheme, 443)
-
 
 @attrs.frozen
 class Place:

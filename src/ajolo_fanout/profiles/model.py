@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -281,6 +281,10 @@ class Profile:
         """The input called `name`, or None."""
         return next((one for one in self.inputs if one.name == name), None)
 
+    def default_leaves(self) -> Iterator[tuple[tuple[str, ...], Any]]:
+        """The path of each default below `defaults`, and its value: tables are walked into."""
+        yield from _leaves(self.defaults, ())
+
     def protocols(self) -> tuple[str, ...]:
         """The protocols that some endpoint takes, each once, in the file's order."""
         return tuple(dict.fromkeys(endpoint.protocol for endpoint in self.endpoints))
@@ -304,6 +308,14 @@ class Profile:
     def secret_inputs(self) -> frozenset[str]:
         """The inputs that hold credentials."""
         return frozenset(one.name for one in self.inputs if one.secret)
+
+
+def _leaves(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
 
 
 def placeholders(texts: Iterable[str | None]) -> frozenset[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import attrs
 
@@ -135,7 +134,7 @@ def _carried(one: Profile) -> Iterator[str]:
 
 
 def _defaults(one: Profile) -> Iterator[str]:
-    found = list(_leaves(one.defaults))
+    found = [(".".join(key), value) for key, value in one.default_leaves()]
     if not found:
         return
     yield "| set for you | to | because |"
@@ -143,14 +142,6 @@ def _defaults(one: Profile) -> Iterator[str]:
     for key, value in found:
         yield f"| `{key}` | `{toml(value)}` | {cell(one.reasons.get(key, ''))} |"
     yield ""
-
-
-def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{above}{key}.")
-        else:
-            yield above + key, value
 
 
 def _known(known: Known) -> Iterator[str]:
