@@ -11,15 +11,13 @@ from contextlib import contextmanager
 import click
 
 from ajolo_fanout.cli.doctor_view import progress, report
-from ajolo_fanout.cli.files import fail, file_argument, open_file
+from ajolo_fanout.cli.files import file_argument, open_file, resolved
 from ajolo_fanout.cli.output import FINDINGS, Output
 from ajolo_fanout.config.faults import near
 from ajolo_fanout.doctor.checkup import checkup
 from ajolo_fanout.doctor.surroundings import look_around
 from ajolo_fanout.doctor.verdicts import OFF
-from ajolo_fanout.errors import ConfigError
 from ajolo_fanout.plan.model import Plan
-from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.values import Duration
 
 __all__ = ["INTERRUPTED", "doctor"]
@@ -84,13 +82,7 @@ def doctor(file: str | None, *, names: Sequence[str], find_site: bool, as_json: 
     through the program's own pipeline and sender, to a Datadog backend by both its intakes. No other span
     is sent. Run it where the program runs, with its environment.
     """
-    opened = open_file(file)
-    if opened.document is None:
-        fail(opened, opened.problems)
-    try:
-        plan = resolve(opened.document, os.environ)
-    except ConfigError as error:
-        fail(opened, error.problems)
+    document, plan = resolved(open_file(file))
     _check_names(names, plan)
     output = Output.here()
     try:
@@ -100,7 +92,7 @@ def doctor(file: str | None, *, names: Sequence[str], find_site: bool, as_json: 
                 only=names,
                 find_site=find_site,
                 seconds=seconds,
-                surroundings=look_around(plan, opened.document, os.environ),
+                surroundings=look_around(plan, document, os.environ),
                 tell=tell,
             )
     except KeyboardInterrupt:

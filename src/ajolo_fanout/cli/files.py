@@ -18,8 +18,18 @@ from ajolo_fanout.errors import ConfigError, Problem
 from ajolo_fanout.plan.excerpt import Excerpt, excerpt, excerpt_of_text
 from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.plan.placeholders import resolve_with_placeholders
+from ajolo_fanout.plan.resolve import resolve
 
-__all__ = ["Opened", "Planned", "fail", "file_argument", "open_file", "planned"]
+__all__ = [
+    "Opened",
+    "Planned",
+    "fail",
+    "file_argument",
+    "open_file",
+    "planned",
+    "resolved",
+    "resolved_offline",
+]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -113,18 +123,38 @@ class Planned:
     placeholders: tuple[Problem, ...]
 
 
-def planned(opened: Opened) -> Planned:
-    """The plan of a file; on standard error a warning for each placeholder. Exit 78 where there is none."""
-    if opened.document is None:
-        fail(opened, opened.problems)
+def resolved(opened: Opened) -> tuple[Document, Plan]:
+    """A file and its plan, for a command that needs every key. Exit 78 where there is none."""
+    document = _parsed(opened)
     try:
-        made, placeholders = resolve_with_placeholders(opened.document, os.environ)
+        return document, resolve(document, os.environ)
     except ConfigError as error:
         fail(opened, error.problems)
+
+
+def resolved_offline(opened: Opened) -> Planned:
+    """A file and its plan, for which no key has to be there. Exit 78 where there is none."""
+    document = _parsed(opened)
+    try:
+        made, placeholders = resolve_with_placeholders(document, os.environ)
+    except ConfigError as error:
+        fail(opened, error.problems)
+    return Planned(document, made, placeholders)
+
+
+def planned(opened: Opened) -> Planned:
+    """`resolved_offline`, and on standard error a warning for each placeholder."""
+    found = resolved_offline(opened)
     aside = Output.here(error=True)
-    for problem in placeholders:
+    for problem in found.placeholders:
         aside.say(brief(problem, aside))
-    return Planned(opened.document, made, placeholders)
+    return found
+
+
+def _parsed(opened: Opened) -> Document:
+    if opened.document is None:
+        fail(opened, opened.problems)
+    return opened.document
 
 
 def _text(path: Path) -> str:

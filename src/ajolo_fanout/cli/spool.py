@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,15 +12,12 @@ import attrs
 import click
 
 from ajolo_fanout.cli import spool_view
-from ajolo_fanout.cli.files import fail, file_argument, open_file
+from ajolo_fanout.cli.files import fail, file_argument, open_file, resolved, resolved_offline
 from ajolo_fanout.cli.output import FINDINGS, Mistake, Output
 from ajolo_fanout.config.spool import SpoolSettings
 from ajolo_fanout.delivery.replaying import Replaying
 from ajolo_fanout.delivery.spool import Listing, Spool, Survey, Tally, survey
-from ajolo_fanout.errors import ConfigError
 from ajolo_fanout.plan.model import BackendPlan, Plan
-from ajolo_fanout.plan.placeholders import resolve_with_placeholders
-from ajolo_fanout.plan.resolve import resolve
 
 __all__ = ["spool"]
 
@@ -115,13 +111,7 @@ def replay(file: str | None, *, chosen: tuple[str, ...], as_json: bool) -> NoRet
     It may run beside the program: what one of them sends, the other leaves alone. What a refusal or a server's
     own delay had put off is tried, too. A backend that fails is left alone; what waits for it stays.
     """
-    opened = open_file(file)
-    if opened.document is None:
-        fail(opened, opened.problems)
-    try:
-        plan = resolve(opened.document, os.environ)
-    except ConfigError as error:
-        fail(opened, error.problems)
+    _, plan = resolved(open_file(file))
     settings = _settings(plan)
     _survey(settings)  # a folder that can't be used is told once, not by each backend
     backends = _chosen(plan, chosen)
@@ -255,18 +245,13 @@ def _print_cleared(gone: Sequence[_Cleared], service: str) -> None:
 def _offline(file: str | None, *needed: str) -> Plan:
     """The plan of FILE, for which no key has to be there; what stands in the `needed` tables has to."""
     opened = open_file(file)
-    if opened.document is None:
-        fail(opened, opened.problems)
-    try:
-        plan, absent = resolve_with_placeholders(opened.document, os.environ)
-    except ConfigError as error:
-        fail(opened, error.problems)
+    found = resolved_offline(opened)
     # A placeholder for the folder would be another folder.
-    found = [one for one in absent if one.key.partition(".")[0] in needed]
-    if found:
-        words = [(one, one.message.partition("; a placeholder")[0]) for one in found]
+    absent = [one for one in found.placeholders if one.key.partition(".")[0] in needed]
+    if absent:
+        words = [(one, one.message.partition("; a placeholder")[0]) for one in absent]
         fail(opened, [attrs.evolve(one, severity="error", message=said) for one, said in words])
-    return plan
+    return found.plan
 
 
 def _settings(plan: Plan) -> SpoolSettings:
