@@ -245,4 +245,4 @@ def test_a_second_program_of_the_same_name_sends_what_a_dead_one_left(tmp_path: 
         os.kill(program.pid, signal.SIGKILL)
         program.communicate()
         server.wait_for_spans(7)
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 20

@@ -66,7 +66,7 @@ def test_a_sender_that_never_comes_back_is_left_behind_at_the_deadline() -> None
     wait_for(lambda: ledger.counts().requests, 5, "the request")
     started = time.monotonic()
     assert not outlet.shutdown(started + 0.2)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5, "it never comes back by itself"
     sender.awake.set()
     outlet.shutdown(time.monotonic() + 5)  # waits for the stopper, and so for the sender
     assert dict(ledger.counts().lost) == {"shutdown": 5}

@@ -18,7 +18,8 @@ from tests.delivery.support import PROTOCOLS, backend, rendition, rigged
 from ajolo_fanout.delivery.outlet import flush_all, shutdown_all
 from ajolo_fanout.testing.server import Answer, OtlpServer, wait_for
 
-GRACE = 0.5
+GRACE = 2.0
+"""Seconds for a loaded machine; where several hang, their deadlines one after another would take longer."""
 QUEUED = 2000
 
 
@@ -136,7 +137,7 @@ def test_overlapping_flushes_join() -> None:
         jobs = {id(rig.outlet.begin_flush(deadline)) for _ in range(20)}
         assert len(jobs) == 1
         assert not first.wait(deadline)
-        assert time.monotonic() < deadline + 0.2
+        assert time.monotonic() < deadline + GRACE
         server.release()
         assert rig.flush()
         assert rig.counts.delivered == 10
@@ -159,8 +160,8 @@ def test_all_flush_side_by_side_under_one_deadline() -> None:
         for rig in rigs:
             rig.offer(5)
         started = time.monotonic()
-        assert not flush_all([rig.outlet for rig in rigs], started + 0.4)
-        assert time.monotonic() - started < 0.4 + GRACE
+        assert not flush_all([rig.outlet for rig in rigs], started + 1.0)
+        assert time.monotonic() - started < 1.0 + GRACE
 
 
 def test_shutdown_delivers_what_a_recovering_backend_takes_in_time() -> None:
@@ -180,7 +181,7 @@ def test_shutdown_doesn_t_wait_for_a_time_beyond_its_deadline() -> None:
         rig.offer(10)
         started = time.monotonic()
         assert not rig.shutdown(5)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4, "neither the deadline nor what the server named"
         assert dict(rig.counts.lost) == {"shutdown": 10}
         assert len(server.requests) == 1
 

@@ -63,7 +63,7 @@ def test_a_flush_that_cannot_finish_is_falsy_on_time_and_names_what_is_pending(
     spans(fanout, 2)
     before = time.monotonic()
     report = fanout.flush(0.3)
-    assert time.monotonic() - before < 0.3 + 1
+    assert time.monotonic() - before < 0.3 + 3
     assert not report
     assert report.backends["here"].pending == 2
 
@@ -83,7 +83,7 @@ def test_shutdown_ends_by_its_deadline_and_counts_what_it_could_not_send(
     spans(fanout, 5)
     before = time.monotonic()
     report = fanout.shutdown(0.5)
-    assert time.monotonic() - before < 0.5 + 1
+    assert time.monotonic() - before < 0.5 + 3
     assert not report
     assert report.backends["here"].lost == {"shutdown": 5}
     assert report.backends["here"].pending == 0
@@ -95,7 +95,7 @@ def test_shutdown_without_a_timeout_takes_that_of_the_file(make: Any, hanging: O
     spans(fanout)
     before = time.monotonic()
     fanout.shutdown()
-    assert 0.3 < time.monotonic() - before < 0.4 + 1
+    assert 0.3 < time.monotonic() - before < 0.4 + 3
 
 
 def test_twice_is_harmless_and_says_nothing_new(make: Any, server: OtlpServer) -> None:
@@ -171,7 +171,7 @@ def test_the_providers_flush_and_shutdown_take_at_most_the_files_timeout(
     before = time.monotonic()
     assert fanout.provider.force_flush() is False, "the SDK's own default would be thirty seconds"
     fanout.provider.shutdown()
-    assert time.monotonic() - before < 2 * 0.3 + 1.5
+    assert time.monotonic() - before < 2 * 0.3 + 4
 
 
 def test_what_others_put_on_the_provider_is_not_stopped_by_ours(make: Any, server: OtlpServer) -> None:

@@ -243,7 +243,7 @@ def test_what_hangs_is_answered_on_release() -> None:
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_stopping_ends_what_hangs_at_once(protocol: Any) -> None:
-    """A server with a hanging request stops within a second, and its client sees a lost connection."""
+    """A server with a hanging request stops without waiting for it, and its client sees a lost connection."""
     server = OtlpServer(protocol, answer=Answer(hang=True))
     seen: list[object] = []
 
@@ -258,7 +258,7 @@ def test_stopping_ends_what_hangs_at_once(protocol: Any) -> None:
     server.wait_for_requests(1)
     began = time.monotonic()
     server.stop()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     thread.join(5)
     [outcome] = seen
     assert isinstance(outcome, urllib3.exceptions.ProtocolError) or outcome in (
