@@ -25,6 +25,7 @@ from ajolo_fanout.config.document import load
 from ajolo_fanout.config.find import VARIABLE, Found, Off, find
 from ajolo_fanout.errors import ConfigError, InstallError
 from ajolo_fanout.fanout import Fanout
+from ajolo_fanout.plan.environment import is_disabled
 from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.provider import PlanSampler, silent_provider, span_limits
@@ -147,7 +148,7 @@ def install(
     if on_error not in ("raise", "warn"):
         raise ValueError(f'on_error must be "raise" or "warn", got {on_error!r}')
     with _in_turn():
-        if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        if is_disabled(environ):
             _say_once(logging.WARNING, "OTEL_SDK_DISABLED=true: nothing is traced and nothing is installed")
             return _inert(set_global=set_global)
         try:

@@ -26,7 +26,7 @@ def spans(fanout: Fanout, count: int = 1) -> None:
 
 
 def adds_up(counts: Counts) -> bool:
-    """The identity of DESIGN §6, from the numbers themselves."""
+    """The identity of the third promise, from the numbers themselves."""
     settled = counts.filtered + counts.sampled_out + counts.delivered + counts.handed_over + counts.spooled
     return counts.seen == settled + counts.pending + sum(counts.lost.values()) and counts.pending >= 0
 

@@ -23,8 +23,9 @@ from ajolo_fanout.doctor.findings import Check, Diagnosis, Trouble, conclude
 from ajolo_fanout.doctor.limits import STEP, Deadline, limited, side_by_side
 from ajolo_fanout.doctor.local import check_console, check_folder, check_socket
 from ajolo_fanout.doctor.reading import read_trial
-from ajolo_fanout.doctor.trial import is_disabled, try_span
+from ajolo_fanout.doctor.trial import try_span
 from ajolo_fanout.health.say import raised
+from ajolo_fanout.plan.environment import is_disabled
 from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.profiles.endpoint import is_loopback
 from ajolo_fanout.profiles.target import SelfTestRequest, Target

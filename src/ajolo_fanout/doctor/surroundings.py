@@ -16,11 +16,11 @@ from ajolo_fanout import sdk_internals
 from ajolo_fanout.config.document import Document
 from ajolo_fanout.doctor.findings import Check
 from ajolo_fanout.doctor.network import read_proxy
-from ajolo_fanout.doctor.trial import is_disabled
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.health.say import raised
 from ajolo_fanout.others import VENDORS
 from ajolo_fanout.plan.advice import Surroundings, advise
+from ajolo_fanout.plan.environment import is_disabled
 from ajolo_fanout.plan.model import Plan
 
 __all__ = ["look_around", "outside"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 
 import attrs
@@ -35,7 +35,7 @@ from ajolo_fanout.steps.sampling import SamplingSettings
 from ajolo_fanout.steps.select import SelectSettings
 from ajolo_fanout.values import BUILT_IN, Duration
 
-__all__ = ["ATTRIBUTE", "SPAN_NAME", "Trial", "is_disabled", "try_span"]
+__all__ = ["ATTRIBUTE", "SPAN_NAME", "Trial", "try_span"]
 
 SPAN_NAME = "ajolo-fanout doctor"
 ATTRIBUTE = "ajolo_fanout.doctor"
@@ -108,11 +108,6 @@ def try_span(plan: Plan, backend: BackendPlan, seconds: float, *, quiet: bool = 
     outcome = outcomes[-1] if outcomes else None
     reached = sender.reached.is_set() or backend.stock
     return Trial(trace_id, _planned(span, backend), outcome, counts, reached, told.last)
-
-
-def is_disabled(environ: Mapping[str, str]) -> bool:
-    """Whether the SDK makes no spans in this environment: the specification's `OTEL_SDK_DISABLED`."""
-    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def _opened(backend: BackendPlan) -> BackendPlan:

@@ -16,6 +16,7 @@ __all__ = [
     "LIMIT_VARIABLES",
     "ambient",
     "batch_layer",
+    "is_disabled",
     "limits_layer",
     "resource_attributes",
 ]
@@ -44,6 +45,11 @@ _IGNORED = ("OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_
 _PREFIX = "OTEL_EXPORTER_OTLP_"
 _OTHER_SIGNALS = ("METRICS_", "LOGS_", "PROFILES_")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+def is_disabled(environ: Mapping[str, str]) -> bool:
+    """Whether the SDK makes no spans in this environment: the specification's `OTEL_SDK_DISABLED`."""
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def batch_layer(environ: Mapping[str, str], problems: list[Problem]) -> Layer:
@@ -100,8 +106,7 @@ def ambient(environ: Mapping[str, str]) -> list[Problem]:
         return []
     message = (
         f"{_listed(names)} {'is' if len(names) == 1 else 'are'} set in the environment and ignored: only "
-        f"the file says "
-        "where traces go and which are sampled"
+        "the file says where traces go and which are sampled"
     )
     return [Problem(message, severity="warning", code="ambient-environment")]
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.delivery.spool.support import NOW, bodies, run, spool, start, wait_for
+from tests.delivery.spool.support import NOW, bodies, run, spool, start
 
 from ajolo_fanout.delivery.spool import lease
+from ajolo_fanout.testing.server import wait_for
 
 
 def events(folder: Path) -> list[tuple[float, str, str, str]]:
@@ -82,7 +83,7 @@ def test_twenty_workers_killed_at_random_moments_lose_nothing_that_was_put(tmp_p
             running.append(worker(tmp_path, number, 60, mode))
             number += 1
         victim, log = running.pop(0)
-        wait_for(lambda log=log: said(log, "put"))
+        wait_for(lambda log=log: said(log, "put"), 20)
         time.sleep(chance.random() / 10)
         victim.send_signal(signal.SIGKILL)
         assert end(victim) == -signal.SIGKILL

@@ -1,8 +1,7 @@
 """Data: how the dialects of LLM tracing call the same things.
 
 Facts: GenAI semantic conventions (renames up to 1.37), OpenInference's semantic conventions, Langfuse's and
-Datadog's documented mappings (`reference/backends.md` §1 and §4), Ajolopy 0.1.8's recorded spans
-(`reference/real-systems.md`).
+Datadog's documented mappings (the pages are in `sources` of their profiles), and what Ajolopy 0.1.8 records.
 """
 
 from __future__ import annotations

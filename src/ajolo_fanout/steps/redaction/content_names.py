@@ -1,6 +1,6 @@
 """Data: the names under which instrumentations record prompts, completions, tool arguments and documents.
 
-From `reference/backends.md` §10, each dialect's own list, current names and those that were removed but are
+From each dialect's own conventions or instrumentation, current names and those that were removed but are
 still emitted. In a name `#` stands for an index (digits) and `*` for anything. Free-form metadata counts as
 content, because programs put pieces of the conversation there; who the user is and which session it was
 (`user.id`, `session.id`, `llm.user`) doesn't: `redaction.drop` reaches these.
