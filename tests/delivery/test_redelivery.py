@@ -204,16 +204,19 @@ def test_what_waits_too_long_is_given_up_and_counted() -> None:
 
 
 def test_the_export_timeout_bounds_all_requests_of_a_batch_and_loses_none() -> None:
-    """Ten requests of 0.2 s in a batch that may take 0.5 s: the rest goes on from the retry store."""
-    batch = {"export_timeout": Duration(0.5)}
+    """Four requests of 0.8 s in a batch that may take 2 s: the rest goes on from the retry store.
+
+    Only a request that has twice its time is begun, so that a slow machine doesn't cut one off and send it twice.
+    """
+    batch = {"export_timeout": Duration(2)}
     with (
-        OtlpServer(answer=Answer(delay=0.2)) as server,
+        OtlpServer(answer=Answer(delay=0.8)) as server,
         rigged(backend(server.endpoint, max_request_bytes=12_000, batch=batch)) as rig,
     ):
-        rig.offer(10, 10_000)
+        rig.offer(4, 10_000)
         wait_for(lambda: rig.outlet.health().retry_spans > 0, 5, "the rest in the retry store")
-        assert rig.flush(10)
-        assert rig.counts.delivered == len(server.spans) == 10
+        assert rig.flush(20)
+        assert rig.counts.delivered == len(server.spans) == 4
 
 
 def test_a_connection_that_was_closed_while_idle_is_no_failure() -> None:

@@ -9,15 +9,11 @@ is back, what waits is joined to full requests and goes as fast as the backend a
 from __future__ import annotations
 
 import logging
-import operator
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-
-import attrs
 
 from ajolo_fanout.config.retry import RetrySettings
 from ajolo_fanout.delivery.account import GateAccount, SpoolAccount
@@ -26,6 +22,7 @@ from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.dispatch import TIME_OVER, Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
 from ajolo_fanout.delivery.outcome import Outcome
+from ajolo_fanout.delivery.retry_store import Held, RetryStore, size_of
 from ajolo_fanout.delivery.spooling import Part, Spooling, Taken, split
 from ajolo_fanout.delivery.suppression import suppressed
 from ajolo_fanout.health.fates import Reason
@@ -35,24 +32,11 @@ __all__ = ["Redelivery"]
 
 _log = logging.getLogger("ajolo_fanout.delivery")
 
-_size_of = operator.attrgetter("size")
-
 _LOOK = 5.0
 """Seconds between two looks into a spool in which nothing waits: other processes may have left something."""
 
 _LONGEST_PAUSE = 3600.0
 """Seconds; whoever waits longer looks once more meanwhile."""
-
-
-@attrs.frozen(eq=False)
-class _Held:
-    renditions: Sequence[Rendition]
-    born: float  # when its first request failed or was put off, by the monotonic clock
-    size: int
-
-    @classmethod
-    def of(cls, renditions: Sequence[Rendition], born: float) -> _Held:
-        return cls(tuple(renditions), born, sum(map(_size_of, renditions)))
 
 
 class Redelivery:
@@ -94,7 +78,7 @@ class Redelivery:
     def start(self) -> None:
         """Begin empty, with a thread of this process (at construction, and again in a forked child)."""
         self._changed = threading.Condition()
-        self._store: deque[_Held] = deque()
+        self._store = RetryStore()
         self._sending = False  # from the store
         self._backoff = Backoff(self._clock)
         self._stopped = False
@@ -150,7 +134,7 @@ class Redelivery:
         assert self._spooling is not None
         self._spooling.settle(part, rest, outcome, account.lost)
         if rest:
-            count, size = len(rest), sum(map(_size_of, rest))
+            count, size = len(rest), size_of(rest)
             self._gate.settle(account.place, count, size, partial(self._ledger.spooled, count))
             with self._changed:
                 self._came(outcome, spooled=True)
@@ -159,14 +143,14 @@ class Redelivery:
         """Into the store, if there is anything and room for it. Under the lock."""
         if not rest:
             return True
-        held = _Held.of(rest, self._clock())
+        held = Held.of(rest, self._clock())
         count = len(rest)
         if outcome is not None and outcome.kind == "rejected":  # would have been kept, but by the disk only
             self._gate.settle(place, count, held.size, partial(self._ledger.lost, "rejected", count))
             return False
         kept = self._gate.keep(place, count, held.size, partial(self._ledger.lost, self._full(), count))
         if kept:
-            self._store.append(held)
+            self._store.add(held)
         return kept
 
     def _came(self, outcome: Outcome | None, *, spooled: bool) -> None:
@@ -232,13 +216,12 @@ class Redelivery:
         if self._spooling is None:
             return
         with self._changed:
-            waiting = list(self._store)
-            self._store.clear()
+            waiting = self._store.take_all()
         for held in waiting:
             rest = self._spooling.keep("retry", held.renditions, age=self._clock() - held.born)
             if rest:
                 with self._changed:
-                    self._store.append(_Held.of(rest, held.born))
+                    self._store.add(Held.of(rest, held.born))
 
     def _hurry(self, deadline: float) -> None:
         self._backoff.hurry(deadline)
@@ -254,20 +237,19 @@ class Redelivery:
         """Send nothing any more, and forget the store (the gate has counted it)."""
         with self._changed:
             self._stopped = True
-            self._store.clear()
+            self._store.take_all()
             self._changed.notify_all()
 
     def forsake(self) -> None:
         """Have a greenlet that was copied in a fork end; it may hold the lock, so none is taken."""
         self._stopped = True
-        self._store.clear()
+        self._store.take_all()
 
     def give_up(self) -> list[Rendition]:
         """What waits here, for who takes this one's place."""
         with self._changed:
-            waiting = [one for held in self._store for one in held.renditions]
-            self._store.clear()
-        self._gate.settle("retry", len(waiting), sum(map(_size_of, waiting)), _nothing)
+            waiting = [one for held in self._store.take_all() for one in held.renditions]
+        self._gate.settle("retry", len(waiting), size_of(waiting), _nothing)
         return waiting
 
     # The thread.
@@ -299,15 +281,15 @@ class Redelivery:
                 now, next_try = self._clock(), self._backoff.next_try
                 if self._store and now >= next_try:
                     self._sending = True
-                    return partial(self._again, self._load())
+                    most = self._batch_size, self._dispatch.join_bytes
+                    return partial(self._again, self._store.load(*most, trial=self._backoff.down))
                 look_at = max(next_try, self._look_at)
                 if self._spooling is not None and now >= look_at:
                     self._look_at = now + _LOOK
                     return partial(self._replay, self._spooling, self._asked, self._news)
                 wakes = [] if self._spooling is None else [look_at]
                 if self._store:
-                    oldest = min(held.born for held in self._store)
-                    wakes.append(min(next_try, oldest + self._settings.max_age))
+                    wakes.append(min(next_try, self._store.oldest + self._settings.max_age))
                 self._pause(max(0.001, min(wakes) - now) if wakes else None)
             return None
 
@@ -315,19 +297,7 @@ class Redelivery:
         """Wait for a change, or so long; a server may name a time beyond what a lock can wait. Under the lock."""
         self._changed.wait(seconds if seconds is None else min(seconds, _LONGEST_PAUSE))
 
-    def _load(self) -> list[_Held]:
-        """The oldest of the store: one batch for a trial, else what fills a request. Under the lock."""
-        load = [self._store.popleft()]
-        spans, size = len(load[0].renditions), load[0].size
-        while self._store and not self._backoff.down:
-            spans += len(self._store[0].renditions)
-            size += self._store[0].size
-            if spans > self._batch_size or size > self._dispatch.join_bytes:
-                break
-            load.append(self._store.popleft())
-        return load
-
-    def _again(self, load: Sequence[_Held]) -> None:
+    def _again(self, load: Sequence[Held]) -> None:
         """Send from the store."""
         renditions = [one for held in load for one in held.renditions]
         account = GateAccount(self._books, "retry")
@@ -336,8 +306,8 @@ class Redelivery:
         with self._changed:
             if not self._stopped:
                 open_ones = split([held.renditions for held in load], rest)
-                back = [_Held.of(mine, held.born) for held, mine in zip(load, open_ones, strict=True) if mine]
-                self._store.extendleft(reversed(back))
+                back = [Held.of(mine, held.born) for held, mine in zip(load, open_ones, strict=True) if mine]
+                self._store.put_back(back)
             self._judge(undelivered)
 
     def _replay(self, spooling: Spooling, asked: int, news: int) -> None:
@@ -389,11 +359,9 @@ class Redelivery:
 
     def _expire(self) -> None:
         """Give up what has waited too long. Under the lock."""
-        limit = self._clock() - self._settings.max_age
-        old = [held for held in self._store if held.born <= limit]
+        old = self._store.take_older(self._clock() - self._settings.max_age)
         if not old:
             return
-        self._store = deque(held for held in self._store if held.born > limit)
         count = sum(len(held.renditions) for held in old)
         size = sum(held.size for held in old)
         self._gate.settle("retry", count, size, partial(self._ledger.lost, "too_old", count))
