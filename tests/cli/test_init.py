@@ -317,3 +317,34 @@ def test_without_pyyaml_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     done = from_yaml(YAML)
     assert done.exit_code == 2
     assert "pip install 'ajolo-fanout[yaml]'" in done.output
+
+
+def test_lists_are_percent_decoded_as_opentelemetry_reads_them() -> None:
+    exporter = {"otlp_http": {"headers_list": "x-team=a%20b"}}
+    processors = [{"simple": {"exporter": exporter}}]
+    carried = carry(
+        {
+            "file_format": "1.0",
+            "resource": {"attributes_list": "region=eu%20west,half=5%"},
+            "tracer_provider": {"processors": processors},
+        }
+    )
+    assert carried.resource == {"region": "eu west", "half": "5%"}
+    assert carried.backends[0].keys["headers"] == {"x-team": "a b"}
+
+
+def test_json_goes_out_as_protobuf_and_what_stands_in_for_an_odd_endpoint_is_said() -> None:
+    exporter = {"otlp_http": {"encoding": "json", "endpoint": ["x"]}}
+    processors = [{"simple": {"exporter": exporter}}]
+    carried = carry({"file_format": "1.0", "tracer_provider": {"processors": processors}})
+    assert carried.backends[0].keys["endpoint"] == "http://localhost:4318"
+    where = "tracer_provider.processors[0].simple.exporter.otlp_http"
+    assert [one.split(": ")[0] for one in carried.left] == [where, f"{where}.endpoint"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_left_out(number: float) -> None:
+    attributes = [{"name": "odd", "value": number}, {"name": "odder", "value": [number]}]
+    carried = carry({"file_format": "1.0", "resource": {"attributes": attributes}})
+    assert not carried.resource
+    assert len(carried.left) == 2

@@ -7,9 +7,11 @@ and a credential that stands in it is not carried over: a variable takes its pla
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import attrs
 
@@ -151,11 +153,7 @@ def carry(configuration: Any) -> Carried:
 
 
 def _resource(reader: _Reader, table: Mapping[str, Any]) -> None:
-    found: dict[str, Any] = {}
-    listed = table.get("attributes_list")
-    if isinstance(listed, str):
-        pairs = (entry.partition("=") for entry in listed.split(","))
-        found |= {name.strip(): value.strip() for name, equals, value in pairs if equals and name.strip()}
+    found: dict[str, Any] = _listed(table.get("attributes_list"))
     for where, entry in reader.entries(table.get("attributes"), "resource.attributes"):
         one = reader.table(entry, where)
         name, value = one.get("name"), one.get("value")
@@ -250,12 +248,17 @@ def _exporter(reader: _Reader, name: str, table: Mapping[str, Any], where: str) 
 
 
 def _otlp(reader: _Reader, protocol: str, table: Mapping[str, Any], where: str) -> CarriedBackend | None:
-    if protocol not in ("http/protobuf", "grpc") or table.get("encoding", "protobuf") != "protobuf":
-        reader.leave(where, "only OTLP in protobuf, over HTTP or gRPC, has a counterpart")
+    if protocol == "http/json" or table.get("encoding") not in (None, "protobuf"):
+        reader.leave(where, "OTLP is sent as protobuf here, which every server takes that takes its JSON")
+        protocol = "http/protobuf"
+    if protocol not in ("http/protobuf", "grpc"):
+        reader.leave(where, "only OTLP over HTTP or gRPC has a counterpart")
         return None
     tls = reader.table(table.get("tls"), f"{where}.tls")
     files = {ours: _named(tls or table, theirs) for ours, theirs in _TLS.items()}
     insecure = (tls or table).get("insecure") is True
+    if not isinstance(table.get("endpoint", ""), (str, type(None))):
+        reader.leave(f"{where}.endpoint", "is no text; the default's port on localhost stands in its place")
     keys: dict[str, Any] = {"endpoint": _endpoint(table.get("endpoint"), protocol, insecure=insecure)}
     bare = _bare(keys["endpoint"])
     if bare != keys["endpoint"]:
@@ -295,11 +298,7 @@ def _bare(url: str) -> str:
 
 def _headers(reader: _Reader, table: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
     """Header by header; a credential that stands there as it is becomes a variable to be set."""
-    found: dict[str, str] = {}
-    listed = table.get("headers_list")
-    if isinstance(listed, str):
-        pairs = (entry.partition("=") for entry in listed.split(","))
-        found |= {name.strip(): value.strip() for name, equals, value in pairs if equals and name.strip()}
+    found = _listed(table.get("headers_list"))
     headers = table.get("headers")
     if isinstance(headers, Mapping):
         found |= {str(name): value for name, value in headers.items() if isinstance(value, str)}
@@ -318,6 +317,16 @@ def _headers(reader: _Reader, table: Mapping[str, Any], where: str) -> Iterator[
             yield name, f"${{{variable}}}"
         else:
             yield name, _text(value)
+
+
+def _listed(text: Any) -> dict[str, str]:
+    """`name=value,name=value`, percent-encoded as in OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_HEADERS."""
+    pairs = (entry.partition("=") for entry in text.split(",")) if isinstance(text, str) else ()
+    return {
+        unquote(name.strip()): unquote(value.strip())
+        for name, equals, value in pairs
+        if equals and name.strip()
+    }
 
 
 def _named(table: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
@@ -347,7 +356,7 @@ def _is_attribute(value: Any) -> bool:
     if isinstance(value, list):
         kinds = {type(one) for one in value}
         return bool(value) and all(map(_is_attribute, value)) and len(kinds) == 1 and list not in kinds
-    return isinstance(value, (str, bool, int, float))
+    return isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_number(value: Any) -> bool:
