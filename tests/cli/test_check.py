@@ -168,16 +168,6 @@ def test_a_rule_is_tried_on_the_spans_that_are_given(tmp_path: Path) -> None:
     assert (own.returncode, own.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("content", ["not json", '{"resourceSpans": 5}', "[]"])
-def test_spans_that_are_none_are_a_mistake_told_in_words(tmp_path: Path, content: str) -> None:
-    (tmp_path / "tracing.toml").write_text(RULE)
-    (tmp_path / "spans.json").write_text(content)
-    done = run("check", "--spans", "spans.json", folder=tmp_path)
-    assert done.returncode == 2
-    assert "spans.json can't be read as OTLP JSON" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_switched_off_is_said_and_is_no_success(tmp_path: Path) -> None:
     done = run("check", folder=tmp_path, AJOLO_FANOUT_CONFIG="off")
     assert done.returncode == 2
@@ -271,3 +261,24 @@ def test_help_shows_examples_and_exit_codes() -> None:
     text = CliRunner().invoke(cli, ["check", "--help"]).output
     assert "Examples:" in text
     assert "78" in text
+
+
+def test_spans_that_cannot_be_used_are_told_as_preview_tells_them(tmp_path: Path) -> None:
+    """One reader for all commands: an empty file tries no rule, and is no right answer."""
+    file, spans = tmp_path / "tracing.toml", tmp_path / "spans.jsonl"
+    file.write_text(
+        'schema = 1\n[service]\nname = "a"\n[backends.screen]\ntype = "console"\nselect.include = ["llm"]\n',
+        encoding="utf-8",
+    )
+    for text, said in {
+        "": "holds no spans",
+        "[]": ":1: an OTLP JSON request is an object",
+        '{"resourceSpans": [': ":1: not JSON",
+        '{"resourceSpans": 3}': ":1: no OTLP JSON request: resourceSpans",
+    }.items():
+        spans.write_text(text, encoding="utf-8")
+        for command in ("check", "preview"):
+            done = CliRunner().invoke(cli, [command, str(file), "--spans", str(spans)])
+            assert done.exit_code == 2
+            assert f"Error: {spans}" in done.output
+            assert said in done.output

@@ -97,11 +97,22 @@ def test_a_recording_without_flags_counts_as_sampled(tmp_path: Path) -> None:
         ("{}\n\n{}", ": holds no spans; expected OTLP JSON with resourceSpans"),
         (f"{_line(_span(1, 9))}\n{{oops", ":2: not JSON: "),
         (f"{_line(_span(1, 9))}\n[1]", ":2: an OTLP JSON request is an object with resourceSpans"),
-        (f'{_line(_span(1, 9))}\n\n{{"resourceSpans": 7}}', ":3: no OTLP JSON request: "),
+        (
+            f'{_line(_span(1, 9))}\n\n{{"resourceSpans": 7}}',
+            ":3: no OTLP JSON request: resourceSpans, scopeSpans",
+        ),
+        (
+            _line(_span(1, 9, name=7)),
+            ":1: no OTLP JSON request: resourceSpans.scopeSpans.spans.name doesn't hold",
+        ),
+        (_line(_span(1, 9, spanId=7)), ":1: no OTLP JSON request: spanId is no text of hexadecimal digits"),
         (_line({"name": "x"}), ":1: a span here has no trace id of 32 and span id of 16 hexadecimal digits"),
         (_line(_span(1, 9, traceId="ab")), ":1: a span here has no trace id of 32"),
         (_line(_span(1, 9, traceId="0" * 32)), ":1: a span here has no trace id of 32"),
-        (_line(_span(1, 9, traceId="zz" * 16)), ":1: no OTLP JSON request: "),
+        (
+            _line(_span(1, 9, traceId="zz" * 16)),
+            ":1: no OTLP JSON request: traceId is no text of hexadecimal",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(tmp_path: Path, text: str, message: str) -> None:

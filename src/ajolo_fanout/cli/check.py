@@ -14,7 +14,7 @@ import click
 
 from ajolo_fanout.cli.diagnostics import count_of, diagnostics, github, summary
 from ajolo_fanout.cli.files import Opened, file_argument, open_file
-from ajolo_fanout.cli.output import CONFIG, FINDINGS, Mistake, Output
+from ajolo_fanout.cli.output import CONFIG, FINDINGS, Output
 from ajolo_fanout.plan.advice import Examination, Surroundings, examine
 
 __all__ = ["check"]
@@ -54,7 +54,8 @@ Exit codes:
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option(
     "--spans",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Try rules on these spans (OTLP JSON, as a file backend writes it) instead of the recorded ones.",
 )
 def check(file: str | None, *, strict: bool, allow_unset: bool, form: str, spans: Path | None) -> None:
@@ -83,27 +84,20 @@ def check(file: str | None, *, strict: bool, allow_unset: bool, form: str, spans
 
 
 def _recorded(path: Path | None) -> Callable[[], Iterable[Any]]:
-    """Reads the spans that rules are tried on, when a rule asks for them."""
+    """The spans that rules are tried on; those that come with the package are read when a rule asks for them."""
+    if path is not None:
+        from ajolo_fanout.cli.spans import recording
+
+        given = recording(path).spans
+        return lambda: given
 
     def read() -> Iterable[Any]:
-        from ajolo_fanout.replay.otlp_json import read_spans
         from ajolo_fanout.replay.recorded import recorded_runs, recorded_spans
 
-        if path is None:
-            # Run by run: most rules are told apart by the first, and reading is what costs.
-            return (span for run in recorded_runs() for span in recorded_spans(run))
-        try:
-            return read_spans(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise Mistake(f"{path} can't be read as OTLP JSON: {_reason(error)}") from error
+        # Run by run: most rules are told apart by the first, and reading is what costs.
+        return (span for run in recorded_runs() for span in recorded_spans(run))
 
     return read
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8"
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _text(opened: Opened, found: Examination, output: Output) -> None:

@@ -7,7 +7,6 @@ strings, bytes other than ids Base64, field names lowerCamelCase; a reader ignor
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ __all__ = ["OtlpJsonError", "from_json_text", "to_json_text"]
 
 _IDS = ("traceId", "spanId", "parentSpanId")
 _SPACE = re.compile(r"\s*")
+_FIELD = re.compile(r"\bFailed to parse (\w+) field")
 
 
 class OtlpJsonError(ValueError):
@@ -82,10 +82,29 @@ def _message(content: Any, line: int) -> ExportTraceServiceRequest:
         for holder in _holders_of_ids(content):
             for name in _IDS:
                 if name in holder:
-                    holder[name] = base64.b64encode(bytes.fromhex(holder[name])).decode()
+                    holder[name] = _encoded(holder[name], name, line)
         return ParseDict(content, ExportTraceServiceRequest(), ignore_unknown_fields=True)
-    except (ParseError, TypeError, AttributeError, ValueError, binascii.Error, RecursionError) as error:
-        raise OtlpJsonError(line, f"no OTLP JSON request: {type(error).__name__}") from error
+    except ParseError as error:
+        raise OtlpJsonError(line, f"no OTLP JSON request: {_where(str(error))}") from error
+    except (TypeError, AttributeError) as error:
+        reason = "resourceSpans, scopeSpans, spans and links are lists of objects"
+        raise OtlpJsonError(line, f"no OTLP JSON request: {reason}") from error
+    except RecursionError as error:
+        raise OtlpJsonError(line, "no OTLP JSON request: nested too deeply") from error
+
+
+def _encoded(identity: Any, name: str, line: int) -> str:
+    """An id as protobuf's JSON has it."""
+    try:
+        return base64.b64encode(bytes.fromhex(identity)).decode()
+    except (TypeError, ValueError):
+        raise OtlpJsonError(line, f"no OTLP JSON request: {name} is no text of hexadecimal digits") from None
+
+
+def _where(message: str) -> str:
+    """The field that protobuf's parser names; what stands there is not repeated."""
+    place = ".".join(_FIELD.findall(message))
+    return f"{place} doesn't hold what it should" if place else "a field doesn't hold what it should"
 
 
 def _holders_of_ids(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
