@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import click
 import pytest
@@ -112,3 +113,39 @@ def complete(**environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=False
     )
+
+
+def test_a_misspelt_command_is_exit_2_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        module.main(["chekc"])
+    assert ended.value.code == 2
+    assert "No such command 'chekc'; did you mean \"check\"?" in capsys.readouterr().err
+
+
+_PRINTS = [sys.executable, "-m", "ajolo_fanout", "backends", "list"]
+_FULL = Path("/dev/full")
+
+
+def test_a_reader_that_hangs_up_is_no_finding() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(_PRINTS, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.returncode == 141
+    assert not done.stderr
+
+
+@pytest.mark.skipif(not _FULL.exists(), reason="a device that Linux has")
+def test_output_that_cannot_be_written_is_told_in_words() -> None:
+    with _FULL.open("w") as full:
+        done = subprocess.run(_PRINTS, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: the output can't be written: No space left")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_output_stops_no_command() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *_PRINTS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

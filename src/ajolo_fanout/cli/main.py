@@ -6,12 +6,12 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import attrs
 import click
 
-from ajolo_fanout.cli.output import CONFIG, USAGE, lenient
+from ajolo_fanout.cli.output import CONFIG, USAGE, lenient, printing
 from ajolo_fanout.errors import ConfigError, FanoutError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -20,8 +20,9 @@ EXIT_CODES = """\b
 Exit codes:
   0   all is as it should be
   1   the command ran, and what it found is not as it should be
-  2   the command line is wrong, or the installation incomplete
+  2   the command line is wrong, the installation incomplete, or the output can't be written
   78  the file has errors, or can't be read; each is named with its place
+  141 who reads the output hung up, as in `| head -1`
 
 \b
 Completion, in the shell's own start-up file:
@@ -67,6 +68,19 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(lazy.module), cmd_name.replace("-", "_"))
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from ajolo_fanout.config.faults import near
+
+            ctx.fail(f"No such command {args[0]!r}{near(args[0], COMMANDS) or '.'}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with printing():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

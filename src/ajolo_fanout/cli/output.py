@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
 import sys
-from typing import Any, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 import attrs
 import click
 
-__all__ = ["CONFIG", "FINDINGS", "USAGE", "Mistake", "Output", "lenient"]
+__all__ = ["CONFIG", "FINDINGS", "USAGE", "Mistake", "Output", "lenient", "printing"]
 
 FINDINGS = 1
 """The exit code of what was found: a failed test, a verdict, warnings under `--strict`."""
@@ -20,7 +24,11 @@ USAGE = 2
 CONFIG = 78
 """The exit code of a file with errors; sysexits' EX_CONFIG, as Vector has it."""
 
+HUNG_UP = 141
+"""The exit code after a reader that closed the pipe, as shells count it: 128 and SIGPIPE's number."""
+
 _NARROWEST, _WIDEST = 40, 140
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _ASCII = str.maketrans({"─": "-", "│": "|", "├": "|", "└": "`", "…": "...", "→": ">"})
 
 
@@ -51,8 +59,8 @@ class Output:
     @classmethod
     def here(cls, *, error: bool = False) -> Output:
         """The stream as it is now."""
-        stream: TextIO = sys.stderr if error else sys.stdout
-        terminal = stream.isatty()
+        stream: TextIO | None = sys.stderr if error else sys.stdout
+        terminal = stream is not None and stream.isatty()
         color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         columns = shutil.get_terminal_size((80, 24)).columns
         encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "")
@@ -73,3 +81,26 @@ def lenient() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Where what is printed can't be written, a command ends in words; where its reader hung up, in silence."""
+    try:
+        yield
+    except BrokenPipeError:
+        _hang_up()
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        _hang_up()  # rich makes of it an exit with 1, which here is that of a finding
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        raise Mistake(f"the output can't be written: {error.strerror}") from error
+
+
+def _hang_up() -> NoReturn:
+    with Path(os.devnull).open("w") as nowhere:  # what is still in the buffer would fail once more at exit
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    raise click.exceptions.Exit(HUNG_UP) from None
