@@ -12,6 +12,7 @@ import io
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -45,23 +46,82 @@ type = "tempo"
 endpoint = "tempo:4317"
 protocol = "grpc"
 """
+REFUSED = """schema = 1
+
+[service]
+name = "my-agent"
+
+[backends.tempo]
+type = "tempo"
+endpoint = "http://127.0.0.1:9"
+protocol = "grpc"
+
+[backends.agent]
+type = "datadog_agent"
+endpoint = "http://127.0.0.1:9"
+
+[backends.langfuse]
+type = "langfuse"
+region = "eu"
+public_key = "${LANGFUSE_PUBLIC_KEY}"
+secret_key = "${LANGFUSE_SECRET_KEY}"
+optional = true
+"""
+LOOSE = """schema = 1
+
+[service]
+name = "my-agent"
+
+[backends.tempo]
+type = "tempo"
+endpoint = "http://127.0.0.1:9"
+redaction.detect = ["credit_card"]
+
+[[tests]]
+name = "no card number reaches Tempo"
+spans = [{ name = "chat gpt-4o", attributes = { "user.note" = "5500 0055 5555 5559" } }]
+expect.tempo = [{ attributes = { "user.note" = "[credit_card]" } }]
+
+[[tests]]
+name = "no prompt reaches Tempo"
+spans = [{ name = "chat gpt-4o", attributes = { "gen_ai.prompt" = "hello" } }]
+expect.tempo = [{ absent = ["gen_ai.prompt"] }]
+"""
+KEYS = ("DD_API_KEY", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY", "HONEYCOMB_API_KEY")
 COMMANDS = {
     "backends": "backends list",
     "check": "check wrong.toml",
     "demo": "demo",
+    "doctor": "doctor refused.toml",
+    "explain": "explain --name 'execute_tool *' --spans spans.json",
+    "init": "init --backend datadog --backend langfuse",
     "plan": "plan tracing.toml",
+    "preview": "preview --backend datadog --backend langfuse --spans spans.json",
+    "test": "test loose.toml",
 }
 """What a picture is called, and the command that it shows."""
+
+
+def furnish(folder: Path, command: str) -> None:
+    """The files that a command is about; port 9 is where nobody listens."""
+    (folder / "wrong.toml").write_text(WRONG, encoding="utf-8")
+    (folder / "refused.toml").write_text(REFUSED, encoding="utf-8")
+    (folder / "loose.toml").write_text(LOOSE, encoding="utf-8")
+    recorded = ROOT / "examples" / "recorded" / "tool_raises-capture.json"
+    (folder / "spans.json").write_bytes(recorded.read_bytes())
+    if not command.startswith("init"):
+        (folder / "tracing.toml").write_bytes((ROOT / "examples" / "tracing.toml").read_bytes())
 
 
 def printed(command: str, columns: int, folder: Path) -> str:
     """What a command prints in a terminal of so many columns, escape sequences included."""
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
-    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
-    environ.pop("NO_COLOR", None)
+    # Nothing of this machine's environment shows; with keys set, no warning of placeholders does.
+    environ = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    environ |= dict.fromkeys(KEYS, "a-key-of-nobody") if command.startswith(("preview", "explain")) else {}
     with subprocess.Popen(
-        [sys.executable, "-m", "ajolo_fanout", *command.split()],
+        [sys.executable, "-m", "ajolo_fanout", *shlex.split(command)],
         cwd=folder,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -126,16 +186,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "wrong.toml").write_text(WRONG, encoding="utf-8")
-        (folder / "tracing.toml").write_bytes((ROOT / "examples" / "tracing.toml").read_bytes())
-        for one in options.names or COMMANDS:
-            for columns in WIDTHS:
-                text = screen(printed(COMMANDS[one], columns, folder), columns)
-                path = options.folder / f"{one}-{columns}.svg"
-                path.write_text(picture(COMMANDS[one], text, columns), encoding="utf-8")
-                print(path)
+    for one in options.names or COMMANDS:
+        for columns in WIDTHS:
+            with tempfile.TemporaryDirectory() as name:
+                furnish(Path(name), COMMANDS[one])
+                text = screen(printed(COMMANDS[one], columns, Path(name)), columns)
+            path = options.folder / f"{one}-{columns}.svg"
+            path.write_text(picture(COMMANDS[one], text, columns), encoding="utf-8")
+            print(path)
 
 
 if __name__ == "__main__":

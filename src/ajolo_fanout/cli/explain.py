@@ -134,9 +134,13 @@ def _off(replayed: Replay, output: Output) -> None:
 
 def _head(replayed: Replay, indexes: Sequence[int], recorded: Recording, output: Output) -> None:
     first = replayed.spans[indexes[0]]
-    name = output.style(printable_line(name_of(first, _outcomes(replayed, indexes[0]))), bold=True)
+    plain = printable_line(name_of(first, _outcomes(replayed, indexes[0])))
+    name = output.style(plain, bold=True)
     if len(indexes) == 1:
-        output.say(f"{name}, {_where(replayed, indexes[0], recorded)}")
+        where = _where(replayed, indexes[0], recorded)
+        # An id that a terminal breaks in two can't be copied.
+        fits = not output.terminal or len(plain) + len(where) + 2 <= output.width
+        output.say(f"{name}, {where}" if fits else f"{name}\n  {where}")
         return
     output.say(f"{name}, {len(indexes)} spans that fare alike:")
     for index in indexes[:_IDS_SHOWN]:
