@@ -10,15 +10,16 @@ from typing import Any
 
 import attrs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 from ajolo_fanout.config.document import load
 from ajolo_fanout.fanout import Fanout
 from ajolo_fanout.otlp.decode import DecodedSpan, DecodedStatus, decode_request
 from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.sdk_internals import span_processors
 from ajolo_fanout.testing import OtelCollector
 
-__all__ = ["PROTOCOLS", "Catching", "Write", "at", "canonical", "fanned_out", "made", "opened", "wrong"]
+__all__ = ["PROTOCOLS", "Write", "at", "canonical", "fanned_out", "made", "opened", "put", "wrong"]
 
 PROTOCOLS = ("http/protobuf", "grpc")
 Write = Callable[[str], Path]
@@ -61,18 +62,11 @@ def fanned_out(path: Path, *names: str) -> Fanout:
     return fanout
 
 
-class Catching(TracerProvider):
-    """A provider through whose one span processor ended spans can be put that it didn't make."""
-
-    caught: SpanProcessor
-
-    def add_span_processor(self, span_processor: SpanProcessor) -> None:
-        self.caught = span_processor
-        super().add_span_processor(span_processor)
-
-    def put(self, spans: Iterable[ReadableSpan]) -> None:
-        for span in spans:
-            self.caught.on_end(span)
+def put(provider: TracerProvider, spans: Iterable[ReadableSpan]) -> None:
+    """Have the provider's one span processor see the end of spans that the provider didn't make."""
+    [processor] = span_processors(provider) or ()
+    for span in spans:
+        processor.on_end(span)
 
 
 def made(spans: Iterable[ReadableSpan], **resource: Any) -> list[DecodedSpan]:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from tests.otlp import strategies as our
 
 from ajolo_fanout.otlp.decode import DecodedSpan
 from ajolo_fanout.replay.rerun import replayed
 from ajolo_fanout.testing import OtelCollector, fanout, recorded_spans
 
-from .support import PROTOCOLS, Catching, Write, at, made, opened, wrong
+from .support import PROTOCOLS, Write, at, made, opened, put, wrong
 
 GENERATED = 1_000
 KNOBS: dict[str, Any] = {
@@ -71,9 +71,9 @@ def test_a_thousand_generated_spans_arrive_equal(
     protocol: str, generated: list[ReadableSpan], otel_collector: OtelCollector, write: Write
 ) -> None:
     """Every field that OTLP has for a span, and every type of value: see `the_scene_is_complete`."""
-    provider = Catching(shutdown_on_exit=False)
+    provider = TracerProvider(shutdown_on_exit=False)
     with opened(write(f"[backends.one]\n{at(otel_collector, protocol, **KNOBS)}"), provider) as handle:
-        provider.put(generated)
+        put(provider, generated)
         assert handle.flush(60), handle.health()
         assert handle.health().backends["one"].counts.delivered == GENERATED
         expected = made(generated, **handle.plan.resource)
