@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -149,3 +151,21 @@ def test_a_closed_output_stops_no_command() -> None:
         ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *_PRINTS], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_is_no_finding(tmp_path: Path) -> None:
+    """While `init` waits for an answer in a terminal: 130, as shells count it, and nothing is written."""
+    main, other = pty.openpty()
+    command = [sys.executable, "-m", "ajolo_fanout", "init"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=other, stdout=other, stderr=other) as running:
+        shown = b""
+        while b"with commas between them?" not in shown:
+            shown += os.read(main, 4096)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 130
+    said = os.read(main, 4096)
+    os.close(other)
+    os.close(main)
+    assert b"stopped" in said
+    assert b"Traceback" not in said
+    assert not list(tmp_path.iterdir())

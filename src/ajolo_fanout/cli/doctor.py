@@ -20,10 +20,7 @@ from ajolo_fanout.doctor.verdicts import OFF
 from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.values import Duration
 
-__all__ = ["INTERRUPTED", "doctor"]
-
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells count it: 128 and the signal's number."""
+__all__ = ["doctor"]
 
 
 def _seconds(_: click.Context, __: click.Parameter, text: str) -> float:
@@ -85,19 +82,15 @@ def doctor(file: str | None, *, names: Sequence[str], find_site: bool, as_json: 
     document, plan = resolved(open_file(file))
     _check_names(names, plan)
     output = Output.here()
-    try:
-        with _quietly(), progress([one.name for one in plan.backends], output, silent=as_json) as tell:
-            found = checkup(
-                plan,
-                only=names,
-                find_site=find_site,
-                seconds=seconds,
-                surroundings=look_around(plan, document, os.environ),
-                tell=tell,
-            )
-    except KeyboardInterrupt:
-        Output.here(error=True).say("stopped")
-        raise click.exceptions.Exit(INTERRUPTED) from None
+    with _quietly(), progress([one.name for one in plan.backends], output, silent=as_json) as tell:
+        found = checkup(
+            plan,
+            only=names,
+            find_site=find_site,
+            seconds=seconds,
+            surroundings=look_around(plan, document, os.environ),
+            tell=tell,
+        )
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:

@@ -22,6 +22,7 @@ Exit codes:
   1   the command ran, and what it found is not as it should be
   2   the command line is wrong, the installation incomplete, or the output can't be written
   78  the file has errors, or can't be read; each is named with its place
+  130 stopped by Ctrl-C
   141 who reads the output hung up, as in `| head -1`
 
 \b

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TextIO
 import attrs
 import click
 
-__all__ = ["CONFIG", "FINDINGS", "USAGE", "Mistake", "Output", "lenient", "printing"]
+__all__ = ["CONFIG", "FINDINGS", "INTERRUPTED", "USAGE", "Mistake", "Output", "lenient", "printing"]
 
 FINDINGS = 1
 """The exit code of what was found: a failed test, a verdict, warnings under `--strict`."""
@@ -24,6 +24,8 @@ USAGE = 2
 CONFIG = 78
 """The exit code of a file with errors; sysexits' EX_CONFIG, as Vector has it."""
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells count it: 128 and the signal's number."""
 HUNG_UP = 141
 """The exit code after a reader that closed the pipe, as shells count it: 128 and SIGPIPE's number."""
 
@@ -85,9 +87,15 @@ def lenient() -> None:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Where what is printed can't be written, a command ends in words; where its reader hung up, in silence."""
+    """Where what is printed can't be written, a command ends in words; where its reader hung up, in silence.
+
+    After Ctrl-C it says that it stopped.
+    """
     try:
         yield
+    except (KeyboardInterrupt, click.Abort):
+        Output.here(error=True).say("stopped")
+        raise click.exceptions.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         _hang_up()
     except SystemExit as ended:
