@@ -39,7 +39,7 @@ from ajolo_fanout.testing.tls import Tls, make_tls
 from ajolo_fanout.values import Duration
 
 SPANS = 20
-TIMEOUT = 0.4
+TIMEOUT = 1.0
 
 
 @attrs.frozen
