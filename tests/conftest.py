@@ -44,5 +44,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(_AMBIENT) or name.lower() in _PROXIES:
             monkeypatch.delenv(name)
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    # The last is for this run of pytest, and not for one that a test starts.
+    for name in ("NO_COLOR", "FORCE_COLOR", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
