@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -69,8 +70,8 @@ def test_an_outage_is_spooled_and_the_next_program_sends_it_without_a_span_of_it
     ):
         names = [span.name for span in server.wait_for_spans(150)]
         assert len(names) == len(set(names)) == 150
-        wait_for(lambda: rig.counts.replayed == 150, 5, "the count")
-        wait_for(lambda: on_disk(folder) == 0, 5, "the empty spool")
+        wait_for(lambda: rig.counts.replayed == 150, 30, "the count")
+        wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
         assert rig.counts.seen == 0
         assert rig.ledger.state == "ok"
         assert len(server.requests) <= 2, "one trial; then what waits is joined to full requests"
@@ -83,16 +84,16 @@ def test_the_same_program_sends_it_once_the_backend_is_back(mode: str, folder: P
         rigged(spooled(backend(server.endpoint), folder, mode)) as rig,
     ):
         rig.offer(20)
-        wait_for(lambda: rig.counts.spooled == 20, 5, "the spool")
+        wait_for(lambda: rig.counts.spooled == 20, 30, "the spool")
         server.wait_for_spans(20)
-        wait_for(lambda: rig.counts.replayed == 20, 5, "the count")
+        wait_for(lambda: rig.counts.replayed == 20, 30, "the count")
         rig.offer(5)
         assert rig.flush()
         # They may still find the backend marked as down, and go after those that waited.
-        wait_for(lambda: rig.counts.delivered + rig.counts.replayed == 25, 5, "the rest")
+        wait_for(lambda: rig.counts.delivered + rig.counts.replayed == 25, 30, "the rest")
         assert rig.counts.delivered + rig.counts.spooled == 25
         assert adds_up(rig)
-        wait_for(lambda: on_disk(folder) == 0, 5, "the empty spool")
+        wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
 
 
 def test_always_writes_before_the_first_send_and_takes_out_what_was_delivered(folder: Path) -> None:
@@ -177,7 +178,7 @@ def test_what_an_operator_can_mend_stays_in_the_spool(
         with rigged(spooled(backend(server.endpoint, protocol), folder, mode)) as rig:
             rig.offer(10)
             assert rig.flush()
-            wait_for(lambda: rig.counts.spooled == 10, 5, "the spool")
+            wait_for(lambda: rig.counts.spooled == 10, 30, "the spool")
             assert rig.ledger.state == "failing"
             assert rig.counts.lost_total == 0
             assert rig.shutdown()
@@ -248,7 +249,7 @@ def test_one_batch_that_is_always_refused_doesn_t_keep_the_others_back(folder: P
     assert on_disk(folder) == 18
     with OtlpServer(port=port, answer=answer) as server, rigged(spooled(backend(url), folder)) as rig:
         server.wait_for_spans(16)  # those that were joined to it, too
-        wait_for(lambda: on_disk(folder) == 2, 5, "all but that one")
+        wait_for(lambda: on_disk(folder) == 2, 30, "all but that one")
         rig.offer(5)
         assert rig.flush()
         assert rig.counts.delivered == 5
@@ -258,7 +259,7 @@ def test_what_is_refused_for_good_is_given_up_from_the_spool_too(folder: Path) -
     script = [Answer(status=503), Answer(status=400, message="no such field")]
     with OtlpServer(answer=script) as server, rigged(spooled(backend(server.endpoint), folder)) as rig:
         rig.offer(10)
-        wait_for(lambda: on_disk(folder) == 0 and len(server.requests) == 2, 5, "the second answer")
+        wait_for(lambda: on_disk(folder) == 0 and len(server.requests) == 2, 30, "the second answer")
         counts = rig.counts
         assert (counts.spooled, counts.replayed, counts.lost_total) == (10, 0, 0), "its fate was written"
         assert "no such field" in rig.ledger.health().last_error
@@ -336,7 +337,7 @@ def test_of_a_batch_that_is_taken_in_part_only_the_rest_is_kept(folder: Path) ->
             rig.offer(6, 10_000)
             names = [span.name for span in server.wait_for_spans(6)]
             assert len(set(names)) == len(names) == 6, "nothing twice"
-            wait_for(lambda: on_disk(folder) == 0, 5, "the empty spool")
+            wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
             assert rig.counts.delivered == 2
             assert (rig.counts.spooled, rig.counts.replayed) == (4, 4)
 
@@ -362,11 +363,11 @@ def test_a_disk_that_can_t_be_written_costs_the_spool_only(
 def test_a_spool_that_vanishes_while_it_is_used_costs_nothing_else(folder: Path) -> None:
     with refused() as url, rigged(spooled(backend(url), folder)) as rig:
         rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
         shutil.rmtree(folder)
         folder.write_text("gone")
         rig.offer(5)
-        wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+        wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
         assert rig.outlet.health().retry_spans == 5, "in memory, as without a spool"
         assert adds_up(rig)
 
@@ -378,7 +379,7 @@ def test_a_full_spool_of_the_newest_kind_leaves_the_rest_in_memory_and_says_so(f
             for _ in range(12):
                 rig.ledger.seen(4)
                 rig.outlet.offer_all([rendition(name=os.urandom(6000).hex()) for _ in range(4)])
-                wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
             counts, health = rig.counts, rig.outlet.health()
             assert counts.spooled == on_disk(folder) > 0
             assert counts.lost["spool_full"] > 0
@@ -395,17 +396,17 @@ def test_a_full_spool_of_the_oldest_kind_gives_up_what_has_waited_longest(folder
             for _ in range(12):
                 rig.ledger.seen(4)
                 rig.outlet.offer_all([rendition(name=os.urandom(6000).hex()) for _ in range(4)])
-                wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
             assert (rig.counts.spooled, rig.counts.lost_total) == (48, 0)
             [listing] = survey(folder).listings
             assert listing.fill.held.spans + listing.fill.lost["spool_full"].spans == 48
-            wait_for(lambda: "given up" in rig.ledger.health().last_error, 5, "the word")
+            wait_for(lambda: "given up" in rig.ledger.health().last_error, 30, "the word")
 
 
 def test_what_is_too_old_is_given_up_from_the_disk(folder: Path) -> None:
     with refused() as url, rigged(spooled(backend(url), folder, max_age=0.3)) as rig:
         rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
         wait_for(lambda: on_disk(folder) == 0, 10, "the end of its time")
         [listing] = survey(folder).listings
         assert listing.fill.lost["too_old"].spans == 5
@@ -417,7 +418,7 @@ def test_a_server_s_delay_is_obeyed_across_the_spool(folder: Path) -> None:
         rigged(spooled(backend(server.endpoint), folder)) as rig,
     ):
         rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
         for _ in range(3):
             rig.offer(5)
             assert rig.flush()
@@ -433,9 +434,9 @@ def test_a_server_s_delay_is_obeyed_by_other_processes_too(folder: Path) -> None
         rigged(spooled(backend(server.endpoint), folder)) as rig,
     ):
         rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
         with rigged(spooled(backend(server.endpoint), folder)) as other:
-            wait_for(lambda: other.outlet.health().spool_spans == 5, 5, "its first look")
+            wait_for(lambda: other.outlet.health().spool_spans == 5, 30, "its first look")
             assert other.shutdown(5)
         assert len(server.requests) == 1
 
@@ -466,7 +467,7 @@ def test_two_programs_share_a_spool_and_each_span_is_sent_once(folder: Path) -> 
         rigged(*[spooled(backend(url, batch=batch), folder) for _ in range(3)]) as rigs,
     ):
         names = [span.name for span in server.wait_for_spans(200)]
-        wait_for(lambda: sum(rig.counts.replayed for rig in rigs) == 200, 5, "the counts")
+        wait_for(lambda: sum(rig.counts.replayed for rig in rigs) == 200, 30, "the counts")
         assert len(names) == len(set(names)) == 200
 
 
@@ -502,13 +503,13 @@ def test_a_file_with_a_spool_works_from_end_to_end(mode: str, folder: Path) -> N
     with OtlpServer(port=port) as server, Fanout(plan) as second:
         names = {span.name for span in server.wait_for_spans(30)}
         assert names == {f"span {number}" for number in range(30)}
-        wait_for(lambda: second.health().backends["one"].counts.replayed == 30, 5, "the count")
+        wait_for(lambda: second.health().backends["one"].counts.replayed == 30, 30, "the count")
 
 
 def test_the_health_shows_what_is_on_disk(folder: Path) -> None:
     with refused() as url, rigged(spooled(backend(url), folder)) as rig:
         rig.offer(25)
-        wait_for(lambda: rig.outlet.health().spool_spans == 25, 5, "the fill")
+        wait_for(lambda: rig.outlet.health().spool_spans == 25, 30, "the fill")
         assert rig.outlet.health().spool_bytes > 0
     with refused() as url, rigged(spooled(backend(url), folder)) as rig:
         wait_for(lambda: rig.outlet.health().spool_spans == 25, 10, "what was there before")
@@ -517,9 +518,10 @@ def test_the_health_shows_what_is_on_disk(folder: Path) -> None:
 def test_no_key_is_ever_on_disk(folder: Path) -> None:
     with refused() as url, rigged(spooled(backend(url), folder, "always")) as rig:
         rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 5, "the spool")
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
     for path in folder.iterdir():
-        assert KEY.encode() not in path.read_bytes()
+        with contextlib.suppress(FileNotFoundError):  # SQLite takes its journal away when it is done with it
+            assert KEY.encode() not in path.read_bytes()
         assert path.stat().st_mode & 0o077 == 0
 
 
@@ -545,7 +547,7 @@ def test_what_is_sent_from_the_disk_at_the_start_is_never_traced(
         assert rig.shutdown()
     with OtlpServer() as server, rigged(spooled(backend(server.endpoint), folder)) as rig:
         server.wait_for_spans(3)
-        wait_for(lambda: rig.counts.replayed == 3, 5, "the count")
+        wait_for(lambda: rig.counts.replayed == 3, 30, "the count")
     assert traced.get_finished_spans() == ()
 
 
@@ -555,7 +557,7 @@ def test_many_small_batches_are_joined_to_full_requests_when_they_drain(folder: 
         with rigged(spooled(backend(server.endpoint, batch=batch), folder)) as rig:
             for _ in range(40):
                 rig.offer(5)
-                wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "a batch of its own")
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "a batch of its own")
             asked = len(server.requests)
             server.answer = None
             server.wait_for_spans(200)
