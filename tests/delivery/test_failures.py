@@ -373,7 +373,7 @@ def test_a_server_that_wants_a_client_certificate_gets_it(protocol: str, tmp_pat
             with_one.offer(2)
             assert with_one.flush(5), with_one.ledger.health()
             without.offer(2)
-            wait_for(lambda: without.ledger.state in ("failing", "retrying"), 5, "the refusal")
+            wait_for(lambda: without.ledger.state in ("failing", "retrying"), 30, "the refusal")
             assert without.counts.delivered == 0
             assert "client certificate: `tls.cert_file`" in without.ledger.health().last_error
 

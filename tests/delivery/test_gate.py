@@ -45,7 +45,7 @@ def test_memory_of_a_stalled_backend_stays_under_max_queue_bytes(protocol: str) 
         rigged(backend(server.url, protocol, timeout=30, compression="gzip", batch=batch)) as rig,
     ):
         rig.offer(1)  # whatever is imported and built once
-        wait_for(lambda: rig.counts.requests, 5, "the first request")
+        wait_for(lambda: rig.counts.requests, 30, "the first request")
         tracemalloc.start()
         try:
             for _ in range(800):

@@ -103,7 +103,7 @@ def test_a_header_that_can_t_be_sent_is_an_outcome_without_its_value(
         rigged(backend(server.endpoint, protocol, headers={"x-key": Secret(value)})) as rig,
     ):
         rig.offer(1)
-        wait_for(lambda: rig.ledger.state != "starting", 5, "the outcome")
+        wait_for(lambda: rig.ledger.state != "starting", 30, "the outcome")
         assert dict(rig.counts.lost) == {"rejected": 1}
         assert "secret-value" not in rig.ledger.health().last_error
     assert "secret-value" not in caplog.text
@@ -204,7 +204,7 @@ def test_a_proxy_of_the_environment_is_used_unless_no_proxy_names_the_host(
         monkeypatch.setenv("NO_PROXY", "example.com, .invalid")
         with rigged(backend(url)) as rig:
             rig.offer(1)
-            wait_for(lambda: rig.ledger.state == "retrying", 5, "the host that can't be found")
+            wait_for(lambda: rig.ledger.state == "retrying", 30, "the host that can't be found")
         assert len(proxy.requests) == 1
 
 
@@ -213,7 +213,7 @@ def test_grpc_uses_the_same_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         with rigged(backend("http://backend.invalid:4317", "grpc")) as rig:
             rig.offer(1)
-            wait_for(lambda: b"\r\n\r\n" in b"".join(map(bytes, proxy.received)), 5, "the proxy's request")
+            wait_for(lambda: b"\r\n\r\n" in b"".join(map(bytes, proxy.received)), 30, "the proxy's request")
         assert bytes(proxy.received[0]).startswith(b"CONNECT backend.invalid:4317 HTTP/1.1\r\n")
 
 

@@ -44,7 +44,7 @@ def test_an_outage_loses_nothing_and_a_restarted_server_gets_everything(protocol
         for _ in range(10):
             rig.offer(50)
             # Batches of their own: the queue is empty before the next are offered.
-            wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+            wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
         assert rig.counts.lost_total == 0
         with OtlpServer(protocol, port=port) as second:
             assert rig.flush(15), rig.ledger.health()
@@ -100,7 +100,7 @@ def test_retry_after_is_obeyed_by_the_whole_backend(form: str) -> None:
     with OtlpServer(answer=[first]) as server, rigged(backend(server.endpoint)) as rig:
         rig.offer(5)
         [request] = server.wait_for_requests(1)
-        wait_for(lambda: rig.outlet.health().retry_spans == 5, 5, "the retry store")
+        wait_for(lambda: rig.outlet.health().retry_spans == 5, 30, "the retry store")
         for _ in range(3):
             rig.offer(5)
         assert rig.flush(8), rig.ledger.health()
@@ -138,9 +138,9 @@ def test_while_a_backend_is_down_there_is_one_trial_request_at_a_time() -> None:
         rigged(backend(server.endpoint, batch={"max_export_batch_size": 10})) as rig,
     ):
         rig.offer(10)
-        wait_for(lambda: rig.outlet.health().retry_spans, 5, "the retry store")
+        wait_for(lambda: rig.outlet.health().retry_spans, 30, "the retry store")
         rig.offer(490)
-        wait_for(lambda: rig.outlet.health().retry_spans == 500, 5, "all in the retry store")
+        wait_for(lambda: rig.outlet.health().retry_spans == 500, 30, "all in the retry store")
         asked = len(server.requests)
         assert asked < 10, "what waits isn't tried"
         server.wait_for_requests(asked + 1, 10)
@@ -159,7 +159,7 @@ def test_many_small_batches_are_joined_to_full_requests_when_they_drain() -> Non
         with rigged(backend(server.endpoint, batch=batch)) as rig:
             for _ in range(40):
                 rig.offer(5)
-                wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "a batch of its own")
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "a batch of its own")
             asked = len(server.requests)
             server.answer = None
             assert rig.flush(10)
@@ -188,7 +188,7 @@ def test_the_store_is_bounded_and_says_what_it_lost() -> None:
     with refused() as url, rigged(backend(url), retry=retry(max_bytes=20_000)) as rig:
         for _ in range(6):
             rig.offer(5, 1000)
-            wait_for(lambda: rig.outlet.health().queued_spans == 0, 5, "the queue to empty")
+            wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
         health = rig.outlet.health()
         assert health.retry_bytes <= 20_000
         assert rig.counts.lost["retry_full"] + health.retry_spans == 30
@@ -198,7 +198,7 @@ def test_the_store_is_bounded_and_says_what_it_lost() -> None:
 def test_what_waits_too_long_is_given_up_and_counted() -> None:
     with refused() as url, rigged(backend(url), retry=retry(max_age=0.3)) as rig:
         rig.offer(5)
-        wait_for(lambda: rig.counts.lost.get("too_old") == 5, 5, "the loss")
+        wait_for(lambda: rig.counts.lost.get("too_old") == 5, 30, "the loss")
         assert rig.outlet.health().retry_spans == 0
         assert rig.counts.pending == 0
 
@@ -214,7 +214,7 @@ def test_the_export_timeout_bounds_all_requests_of_a_batch_and_loses_none() -> N
         rigged(backend(server.endpoint, max_request_bytes=12_000, batch=batch)) as rig,
     ):
         rig.offer(4, 10_000)
-        wait_for(lambda: rig.outlet.health().retry_spans > 0, 5, "the rest in the retry store")
+        wait_for(lambda: rig.outlet.health().retry_spans > 0, 30, "the rest in the retry store")
         assert rig.flush(20)
         assert rig.counts.delivered == len(server.spans) == 4
 

@@ -51,7 +51,7 @@ def test_a_server_that_wakes_up_later_gets_nothing_that_was_reported_lost() -> N
     """It had taken the connection and read nothing: what has not left is thrown away."""
     with Hostile(never_read) as server, rigged(backend(server.url, timeout=60)) as rig:
         rig.offer(100, 100_000)
-        wait_for(lambda: rig.counts.requests, 5, "a request in flight")
+        wait_for(lambda: rig.counts.requests, 30, "a request in flight")
         assert not rig.shutdown(0.2)
         assert dict(rig.counts.lost) == {"shutdown": 100}
         connections = len(server.received)
@@ -93,7 +93,7 @@ def test_after_the_deadline_nothing_leaves_from_queue_or_retry_store(protocol: s
     with OtlpServer(protocol, answer=Answer(status=503)) as server:
         with rigged(backend(server.endpoint, protocol)) as rig:
             rig.offer(50)
-            wait_for(lambda: rig.outlet.health().retry_spans == 50, 5, "the retry store")
+            wait_for(lambda: rig.outlet.health().retry_spans == 50, 30, "the retry store")
             assert not rig.shutdown(0)
             rig.offer(1)
             server.answer = None
