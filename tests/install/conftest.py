@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,13 +58,17 @@ class Running:
             self._changed.notify_all()
 
     def wait_for(self, start: str, *, timeout: float = LIMIT) -> str:
-        """The rest of the first line, on either stream, that contains `start`."""
+        """The rest of the first line, on either stream, with a word in it that begins with `start`.
+
+        A word: "ready" is not in gevent's "ssl has already been imported".
+        """
         deadline = time.monotonic() + timeout
+        pattern = re.compile(rf"(?<!\w){re.escape(start)}(.*)")
         with self._changed:
             while True:
                 for line in (*self.out, *self.err):
-                    if start in line:
-                        return line.partition(start)[2].strip()
+                    if found := pattern.search(line):
+                        return found[1].strip()
                 ended = not any(reader.is_alive() for reader in self._readers)
                 assert not ended, f"ended without a line with {start!r}\n{self}"
                 assert time.monotonic() < deadline, f"no line with {start!r}\n{self}"
