@@ -15,12 +15,13 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-__all__ = ["in_child", "notice"]
+__all__ = ["in_child", "notice", "told"]
 
 _log = logging.getLogger("ajolo_fanout.process")
 
 _calls: list[Callable[[], None]] = []
 _pid = os.getpid()
+_told = True
 _noticing = threading.Lock()
 
 
@@ -31,7 +32,12 @@ def in_child(call: Callable[[], None]) -> None:
     """
     _calls.append(call)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=partial(_make, call))
+        os.register_at_fork(after_in_child=partial(_make, call, was_told=True))
+
+
+def told() -> bool:
+    """Whether Python was told of the fork that this process began with, and with it everyone else who has hooks."""
+    return _told
 
 
 def notice() -> bool:
@@ -41,13 +47,14 @@ def notice() -> bool:
     with _noticing:
         unnoticed = os.getpid() != _pid
         for call in _calls if unnoticed else ():
-            _make(call)
+            _make(call, was_told=False)
     return unnoticed
 
 
-def _make(call: Callable[[], None]) -> None:
-    global _pid  # noqa: PLW0603 - of the process, as a fork is
+def _make(call: Callable[[], None], *, was_told: bool) -> None:
+    global _pid, _told  # noqa: PLW0603 - of the process, as a fork is
     _pid = os.getpid()
+    _told = was_told
     try:
         call()
     except Exception:

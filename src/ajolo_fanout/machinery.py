@@ -13,7 +13,7 @@ from types import MappingProxyType
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from ajolo_fanout import process, sdk_internals, surroundings
+from ajolo_fanout import forks, process, sdk_internals, surroundings
 from ajolo_fanout.accounts import Accounts
 from ajolo_fanout.delivery.outlet import Outlet, flush_all, shutdown_all
 from ajolo_fanout.health.ledger import Ledger
@@ -208,9 +208,11 @@ class Machinery:
         self.accounts.reset()
         if self.stopped:
             return
-        if surroundings.threads_are_greenlets() or not surroundings.settled():
+        if surroundings.threads_are_greenlets() or not surroundings.settled() or not forks.told():
             # Greenlets of the parent were copied and go on, and their hub isn't ready to run others yet. Or
-            # threads are about to become greenlets, and those that are started now would not be.
+            # threads are about to become greenlets, and those that are started now would not be. Or the SDK wasn't
+            # told of the fork either: its processors would start their threads with their next span, which may
+            # come when the interpreter exits, where CPython 3.12 starts none.
             self._forsake()
             return
         for outlet in self._outlets.values():
