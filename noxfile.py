@@ -25,9 +25,22 @@ LONG: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "mlflow": (("mlflow",), ("tests/systems/test_mlflow.py",)),
     "vendors": (("instrumented", "vendors"), ("tests/install/test_vendors.py",)),
     "ajolopy": (("ajolopy_tests",), ("tests/install/test_ajolopys_own_tests.py",)),
-    "rest": (("datadog_agent", "instrumented", "rotel"), ()),
+    "soak": ((), ("tests/delivery/test_soak.py",)),
+    "outages": (
+        (),
+        (
+            "tests/delivery/test_crashes.py",
+            "tests/delivery/test_redelivery.py",
+            "tests/install/test_shared_spool.py",
+        ),
+    ),
+    "programs": ((), ("tests/install",)),
+    "properties": ((), ("tests",)),
 }
-"""The parts of the long mode: the environments of `scripts/venv` that each wants, and its tests (rest: others)."""
+"""The parts of the long mode: the environments of `scripts/venv` that each wants, and its tests.
+
+What is below a folder of one part and named by another is the other's.
+"""
 
 # What scripts/python314 provides is nowhere on the machine's own path.
 _PYTHON314 = Path(os.environ.get("AJOLO_PYTHON314", HERE / ".cache/python314/root/usr/bin/python3.14"))
@@ -135,9 +148,17 @@ def long(session: nox.Session, part: str) -> None:
     for name in environments:
         session.run(str(HERE / "scripts/venv"), name, external=True)
     session.install("-e", ".[test]")
-    elsewhere = [path for _, others in LONG.values() for path in others if path not in paths]
-    arguments = paths or [f"--ignore={path}" for path in elsewhere]
-    session.run("pytest", "--timeout=1800", *arguments, *session.posargs, env={"AJOLO_LONG": "1"})
+    others = {path for _, theirs in LONG.values() for path in theirs if path not in paths}
+    below = [one for one in others if any(Path(path) in Path(one).parents for path in paths)]
+    session.run(
+        "pytest",
+        "--timeout=1800",
+        "-m=long or scaled or hypothesis",
+        *(f"--ignore={path}" for path in sorted(below)),
+        *paths,
+        *session.posargs,
+        env={"AJOLO_LONG": "1"},
+    )
 
 
 @nox.session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import time
@@ -13,10 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tests.cli.cases import CASES
+from tests.conftest import LONG
 
 from ajolo_fanout.cli.main import cli
 
-LONG = os.environ.get("AJOLO_LONG", "") not in ("", "0")
+pytestmark = pytest.mark.scaled
 FILES = 5_000 if LONG else 500
 PART = 100
 """Files of one test, so that a failure names a part that can be run by itself."""

@@ -100,6 +100,7 @@ def names_of(server: OtlpServer) -> set[str]:
     return {span.name for span in server.spans}
 
 
+@pytest.mark.scaled
 @pytest.mark.parametrize("seed", range(20 if LONG else 5))
 def test_a_program_that_is_killed_loses_nothing_that_was_batched(seed: int, tmp_path: Path) -> None:
     """`spool = "always"`, SIGKILL at a random moment, by a backend that takes some and refuses some."""

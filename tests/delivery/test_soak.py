@@ -98,6 +98,7 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.scaled
 @pytest.mark.timeout(SECONDS + 6 * PATIENCE)
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"] if LONG else ["http/protobuf"])
 def test_a_soak_with_faults_at_random_loses_nothing_and_stays_flat(protocol: str, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from ajolo_fanout.steps.select import SelectSettings
 from ajolo_fanout.steps.weights import weight_of
 
 COUNT = 100_000 if LONG else 6_000
+pytestmark = pytest.mark.scaled
 ERRORS = KeepRule("errors", match=Match(status="error"))
 HALF_OF_THEM = KeepRule("half", match=Match(status="error"), ratio=0.5)
 WHOLE = SelectSettings(orphans="drop")
