@@ -152,7 +152,7 @@ def long(session: nox.Session, part: str) -> None:
     below = [one for one in others if any(Path(path) in Path(one).parents for path in paths)]
     session.run(
         "pytest",
-        "--timeout=1800",
+        "--timeout=3600",
         "-m=long or scaled or hypothesis",
         *(f"--ignore={path}" for path in sorted(below)),
         *paths,

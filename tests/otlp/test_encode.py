@@ -69,7 +69,7 @@ def test_an_untouched_draft_is_encoded_as_its_span(span: Any) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @settings(max_examples=20_000)
 @given(our.spans())
 def test_a_great_many_spans_parse_equal(span: Any) -> None:

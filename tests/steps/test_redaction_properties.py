@@ -189,7 +189,7 @@ def wire(draft: Draft) -> bytes:
     return encode_span(draft, tally) + resource + encode_scope(draft.instrumentation_scope, tally)
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(7200 if LONG else 120)
 @settings(max_examples=CASES, suppress_health_check=list(HealthCheck))
 @given(
     secret=secrets,
@@ -251,7 +251,7 @@ REAL = [
 ]
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(7200 if LONG else 120)
 @settings(max_examples=CASES // 10, suppress_health_check=list(HealthCheck))
 @given(
     case=st.sampled_from(REAL),
