@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ajolo_fanout.cli.output import Output
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan.excerpt import Excerpt
+from ajolo_fanout.wording import printable
 
 __all__ = ["brief", "count_of", "diagnostics", "github", "place", "summary"]
 
@@ -108,7 +109,7 @@ def _visible(found: Excerpt, room: int) -> tuple[str, str, str]:
     """What of a line fits into `room` columns: what stands before the key, the key, what follows it."""
     end = found.start + found.length
     before, key, after = (
-        _printable(part)
+        printable(part.replace("\t", " "))
         for part in (found.text[: found.start], found.text[found.start : end], found.text[end:])
     )
     key = _cut(key, room - 2)
@@ -126,11 +127,6 @@ def _cut(text: str, room: int) -> str:
     while text and _columns(text) > room - 1:
         text = text[:-1]
     return text + "…" if room > 0 else ""
-
-
-def _printable(text: str) -> str:
-    """Tabs as blanks, and nothing that steers a terminal."""
-    return "".join(c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _columns(text: str) -> int:

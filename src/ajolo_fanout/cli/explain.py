@@ -21,8 +21,9 @@ from ajolo_fanout.replay.plain import plain_outcome
 from ajolo_fanout.replay.recording import Recording
 from ajolo_fanout.replay.replay import replay
 from ajolo_fanout.replay.traces import name_of
-from ajolo_fanout.replay.words import fate_words, printable_line
+from ajolo_fanout.replay.words import fate_words
 from ajolo_fanout.steps.glob import compile_glob
+from ajolo_fanout.wording import escaped
 
 __all__ = ["FATE_COLORS", "MARK_COLORS", "explain", "wrapped_line"]
 
@@ -80,7 +81,7 @@ def _by_id(replayed: Replay, span_id: str, recorded: Recording) -> list[int]:
     wanted = span_id.lower().removeprefix("0x")
     found = [n for n, span in enumerate(replayed.spans) if f"{span.context.span_id:016x}" == wanted]
     if not found:
-        raise Mistake(f"no span has the id {printable_line(span_id)} among the {_count(recorded)}")
+        raise Mistake(f"no span has the id {escaped(span_id)} among the {_count(recorded)}")
     return found
 
 
@@ -90,8 +91,8 @@ def _by_name(replayed: Replay, glob: str, recorded: Recording) -> list[int]:
     if not found:
         names = sorted({name_of(span, _outcomes(replayed, n)) for n, span in enumerate(replayed.spans)})
         near = difflib.get_close_matches(glob, names, n=3) or names[:10]
-        listed = ", ".join(printable_line(name) for name in near)
-        raise Mistake(f"no name fits {printable_line(glob)} among the {_count(recorded)}; there are {listed}")
+        listed = ", ".join(escaped(name) for name in near)
+        raise Mistake(f"no name fits {escaped(glob)} among the {_count(recorded)}; there are {listed}")
     return found
 
 
@@ -134,7 +135,7 @@ def _off(replayed: Replay, output: Output) -> None:
 
 def _head(replayed: Replay, indexes: Sequence[int], recorded: Recording, output: Output) -> None:
     first = replayed.spans[indexes[0]]
-    plain = printable_line(name_of(first, _outcomes(replayed, indexes[0])))
+    plain = escaped(name_of(first, _outcomes(replayed, indexes[0])))
     name = output.style(plain, bold=True)
     if len(indexes) == 1:
         where = _where(replayed, indexes[0], recorded)
@@ -166,7 +167,7 @@ def _step(step: Step, output: Output) -> None:
         name = ""
     label = output.style(f"{name:{_STEP}}", fg="red" if step.stops else "cyan", bold=step.stops)
     for text, color in rows or [("", None)]:
-        for line in wrapped_line(printable_line(text), output.width - _STEP - 4, output):
+        for line in wrapped_line(escaped(text), output.width - _STEP - 4, output):
             output.say(f"  {label}  {output.style(line, fg=color)}".rstrip())
             label = " " * _STEP
 

@@ -21,7 +21,7 @@ from ajolo_fanout.replay.plain import plain_outcome
 from ajolo_fanout.replay.recording import Recording
 from ajolo_fanout.replay.replay import replay
 from ajolo_fanout.replay.traces import name_of
-from ajolo_fanout.replay.words import printable_line
+from ajolo_fanout.wording import escaped
 
 __all__ = ["preview"]
 
@@ -94,7 +94,7 @@ def _no_backend(name: str, plan: Plan) -> str:
     known = [backend.name for backend in plan.backends]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
-    return f"no backend {printable_line(name)}; {hint}"
+    return f"no backend {escaped(name)}; {hint}"
 
 
 def _write(page: Path, replayed: Replay, recorded: Recording) -> None:

@@ -12,7 +12,8 @@ from ajolo_fanout.replay.model import Outcome, Replay
 from ajolo_fanout.replay.recording import Recording
 from ajolo_fanout.replay.summary import Common, own_details, summary
 from ajolo_fanout.replay.traces import Branch, Trace, name_of, traces_of, walk
-from ajolo_fanout.replay.words import fate_words, parent_words, printable_line
+from ajolo_fanout.replay.words import fate_words, parent_words
+from ajolo_fanout.wording import escaped
 
 __all__ = ["show"]
 
@@ -33,7 +34,7 @@ def show(replayed: Replay, recorded: Recording, output: Output) -> None:
     """Print the preview."""
     traces = traces_of(replayed, recorded.labels)
     count = f"{len(traces)} trace{'' if len(traces) == 1 else 's'}"
-    head = f"{replayed.plan.file}, {len(replayed.spans)} {printable_line(recorded.title)} in {count}"
+    head = f"{replayed.plan.file}, {len(replayed.spans)} {escaped(recorded.title)} in {count}"
     for line in wrapped_line(head, output.width, output):
         output.say(line)
     for name, outcomes in replayed.outcomes.items():
@@ -60,7 +61,7 @@ def _backend(
     parts += [f"{whole.redacted} values redacted"] if whole.redacted else []
     yield _Row("", f"{name}: {', '.join(parts)}", bold=True)
     for reason, number in whole.left_out:
-        yield _Row("│  ", f"{number} {printable_line(reason)}", "yellow")
+        yield _Row("│  ", f"{number} {escaped(reason)}", "yellow")
     for common in whole.common:
         yield _Row("│  ", f"every one: {_detail(common)}", MARK_COLORS.get(common.detail.mark))
     groups: dict[tuple[_Row, ...], list[Trace]] = {}
@@ -75,7 +76,7 @@ def _backend(
 
 
 def _title(alike: Sequence[Trace]) -> str:
-    names = ", ".join(printable_line(trace.label) for trace in alike[:_NAMES_SHOWN])
+    names = ", ".join(escaped(trace.label) for trace in alike[:_NAMES_SHOWN])
     more = f" and {len(alike) - _NAMES_SHOWN} more" if len(alike) > _NAMES_SHOWN else ""
     return f"{names}{more}" + (f" ({len(alike)} traces alike)" if len(alike) > 1 else "")
 
@@ -87,9 +88,7 @@ def _trace(
     fates = {fate_words(outcomes[index]) for index in members}
     if len(fates) == 1 and outcomes[members[0]].fate != "sent":  # nothing of it gets there: one line says so
         count = f"{len(members)} span{'' if len(members) == 1 else 's'}"
-        yield _Row(
-            "", f"{count}, {printable_line(next(iter(fates)))}", FATE_COLORS[outcomes[members[0]].fate]
-        )
+        yield _Row("", f"{count}, {escaped(next(iter(fates)))}", FATE_COLORS[outcomes[members[0]].fate])
         return
     yield from _branches(replayed, outcomes, trace.roots, "", common)
 
@@ -106,8 +105,8 @@ def _branches(
         branch, before, last = waiting.pop()
         outcome = outcomes[branch.index]
         below = before + ("   " if last else "│  ")
-        name = printable_line(name_of(replayed.spans[branch.index], [outcome]))
-        text = f"{name}  {printable_line(_fate(outcome, root=branch.depth == 0))}"
+        name = escaped(name_of(replayed.spans[branch.index], [outcome]))
+        text = f"{name}  {escaped(_fate(outcome, root=branch.depth == 0))}"
         yield _Row(before + ("└─ " if last else "├─ "), text, FATE_COLORS[outcome.fate])
         bar = below + ("│  " if branch.children else "   ")
         for one in own_details(outcome, common):
@@ -125,4 +124,4 @@ def _fate(outcome: Outcome, *, root: bool) -> str:
 
 
 def _detail(common: Common) -> str:
-    return printable_line(f"{common.detail}  [{common.step}]" if common.step else str(common.detail))
+    return escaped(f"{common.detail}  [{common.step}]" if common.step else str(common.detail))

@@ -13,7 +13,7 @@ from ajolo_fanout.cli.files import Opened, Planned, fail, file_argument, open_fi
 from ajolo_fanout.cli.output import FINDINGS, Output
 from ajolo_fanout.errors import ConfigError, Problem
 from ajolo_fanout.replay.infile import Difference, Judged, run_test
-from ajolo_fanout.replay.words import printable_line
+from ajolo_fanout.wording import escaped
 
 __all__ = ["test"]
 
@@ -68,10 +68,10 @@ def _run(opened: Opened, found: Planned) -> list[Judged]:
 def _print(file: str, tested: Sequence[Judged], output: Output) -> None:
     for one in tested:
         if one.passed:
-            output.say(f"{output.style('ok', fg='green')}    {printable_line(one.name)}")
+            output.say(f"{output.style('ok', fg='green')}    {escaped(one.name)}")
             continue
         output.say(
-            f"{output.style('FAIL', fg='red', bold=True)}  {output.style(printable_line(one.name), bold=True)}"
+            f"{output.style('FAIL', fg='red', bold=True)}  {output.style(escaped(one.name), bold=True)}"
         )
         for difference in one.differences:
             _explain(difference, output)
@@ -91,9 +91,7 @@ def _explain(difference: Difference, output: Output) -> None:
     place = difference.place
     where = ":".join(str(part) for part in (place.file, place.line, place.column) if part)
     output.say(f"  {output.style('-->', fg='blue')} {where}  {place.key}")
-    who = (
-        f"{difference.backend}, {printable_line(difference.span)}" if difference.span else difference.backend
-    )
+    who = f"{difference.backend}, {escaped(difference.span)}" if difference.span else difference.backend
     output.say(f"      {who}")
     output.say(f"      expected {output.style(difference.expected, fg='green')}")
     output.say(f"      got      {output.style(difference.got, fg='red')}")

@@ -56,7 +56,7 @@ def _read_type(written: Any) -> str:
             if isinstance(written, FromEnvironment) or not isinstance(written, str) or "." not in written:
                 raise
             module, _, name = written.rpartition(".")
-            meant = scalars.printable(veiled(f"{module}:{name}"))
+            meant = scalars.spelled(veiled(f"{module}:{name}"))
             raise Fault(f'one of your own is written with a colon: "{meant}"', fault.code) from None
     return str.__str__(written)
 

@@ -17,6 +17,7 @@ from ajolo_fanout.config.places import KeyPath
 from ajolo_fanout.config.substitution import FromEnvironment
 from ajolo_fanout.config.veil import veiled, veiled_path
 from ajolo_fanout.values import Duration, Option, Secret, Size
+from ajolo_fanout.wording import printable, shortened
 
 __all__ = [
     "check_option",
@@ -148,7 +149,7 @@ def read_secret(value: Any, folder: Path, from_file: Callable[[Path], Secret]) -
         trouble = "is not UTF-8"
     except OSError as error:
         trouble = f"can't be read: {error.strerror or type(error).__name__}"
-    called = shown(name) if isinstance(name, FromEnvironment) else printable(veiled_path(folder, name), 400)
+    called = shown(name) if isinstance(name, FromEnvironment) else spelled(veiled_path(folder, name), 400)
     raise Fault(f"the secret's file {called} {trouble}", "secret-file", ("file",))
 
 
@@ -163,14 +164,13 @@ def read_choice(value: Any, choices: tuple[Any, ...]) -> Any:
     expected = listed if len(choices) == 1 else f"one of {listed}"
     if not isinstance(value, str) or not all(isinstance(choice, str) for choice in choices):
         raise wrong_type(expected, value)
-    got = shown(value) if isinstance(value, FromEnvironment) else f'"{printable(veiled(value))}"'
+    got = shown(value) if isinstance(value, FromEnvironment) else f'"{spelled(veiled(value))}"'
     raise Fault(f"expected {expected}, got {got}{near(value, choices)}", "unknown-choice")
 
 
-def printable(text: str, longest: int = 40) -> str:
+def spelled(text: str, longest: int = 40) -> str:
     """A literal of the file where a choice is wanted, as a message may show it: short, no terminal codes."""
-    short = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in short)
+    return printable(shortened(text, longest))
 
 
 def check_option(option: Option, made: Any, value: Any) -> None:
@@ -198,7 +198,7 @@ def check_option(option: Option, made: Any, value: Any) -> None:
     else:
         bounds = f"at most {unit(high or 0)}"
     got = (
-        f'"{printable(value)}"'
+        f'"{spelled(value)}"'
         if isinstance(made, (Duration, Size)) and not isinstance(value, FromEnvironment)
         else shown(value)
     )

@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.otlp.decode import DecodedSpan, decode_request
+from ajolo_fanout.wording import duration_words, shortened
 
 __all__ = ["ConsoleSender", "trace_lines"]
 
@@ -98,7 +99,7 @@ def _trace(trace_id: str, spans: list[DecodedSpan]) -> Iterator[str]:
     first = min(span.start_time for span in spans)
     last = max(span.end_time for span in spans)
     number = "1 span" if len(spans) == 1 else f"{len(spans)} spans"
-    yield f"trace {trace_id[:8]}…  {service}  {number}  {_duration((last - first) / 1e9)}"
+    yield f"trace {trace_id[:8]}…  {service}  {number}  {duration_words((last - first) / 1e9)}"
     printed: set[int] = set()
     # An explicit stack: a trace may be deeper than Python's recursion limit.
     stack = [(span, "", place == 0) for place, span in enumerate(reversed(tops))]
@@ -118,7 +119,7 @@ def _trace(trace_id: str, spans: list[DecodedSpan]) -> Iterator[str]:
 
 
 def _line(head: str, span: DecodedSpan) -> str:
-    parts = [head.ljust(_NAME_WIDTH), _duration(span.duration).rjust(8)]
+    parts = [head.ljust(_NAME_WIDTH), duration_words(span.duration).rjust(8)]
     model = _first(span.attributes, _MODEL, lambda value: isinstance(value, str))
     if model is not None:
         parts.append(_text(model))
@@ -156,11 +157,4 @@ def _is_number(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     """One line of at most 120 characters that a terminal takes for nothing but text."""
-    cleaned = _CONTROLS.sub(" ", str(value)).strip()
-    return cleaned if len(cleaned) <= _LONGEST_TEXT else f"{cleaned[: _LONGEST_TEXT - 1]}…"
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 1:
-        return f"{seconds:.2f} s"
-    return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else f"{seconds * 1e6:.0f} µs"
+    return shortened(_CONTROLS.sub(" ", str(value)).strip(), _LONGEST_TEXT)

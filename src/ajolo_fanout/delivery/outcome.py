@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 import attrs
 
+from ajolo_fanout.wording import printable, shortened
+
 __all__ = ["EXCERPT_LENGTH", "Outcome", "Sender", "excerpt", "names_a_size"]
 
 Kind = Literal["delivered", "partial", "retry", "rejected"]
@@ -78,10 +80,8 @@ def excerpt(text: str, mask: Callable[[str], str]) -> str:
     may take apart one with several spaces in it. Cut last, so that no half of a secret slips past the mask.
     """
     shown = _SPACES.sub(" ", _CONTROLS.sub("", mask(text))).strip()
-    if not shown.isprintable():  # invisible letters of other kinds, and those that Unicode doesn't know
-        shown = "".join(filter(str.isprintable, shown))
-    cleaned = mask(shown)
-    return cleaned if len(cleaned) <= EXCERPT_LENGTH else cleaned[: EXCERPT_LENGTH - 1] + "…"
+    shown = printable(shown, "")  # invisible letters of other kinds, and those that Unicode doesn't know
+    return shortened(mask(shown), EXCERPT_LENGTH)
 
 
 _A_SIZE = re.compile(

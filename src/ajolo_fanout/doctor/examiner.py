@@ -30,6 +30,7 @@ from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.profiles.endpoint import is_loopback
 from ajolo_fanout.profiles.target import SelfTestRequest, Target
 from ajolo_fanout.values import Mask, Secret
+from ajolo_fanout.wording import printable
 
 __all__ = ["Examiner", "Route", "Tell"]
 
@@ -354,7 +355,7 @@ class Examiner:
 
     def _clean(self, text: str) -> str:
         """Without secrets, and without what a server's words or names could do to a terminal."""
-        shown = "".join(letter if letter.isprintable() else " " for letter in self._mask(text))
+        shown = printable(self._mask(text), " ")
         return self._mask(shown)  # what was taken out may have stood in the middle of a secret
 
     def _left(self, most: float = STEP) -> float:

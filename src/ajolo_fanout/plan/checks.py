@@ -11,7 +11,7 @@ import attrs
 
 from ajolo_fanout.config.backend import BackendSettings
 from ajolo_fanout.config.places import KeyPath
-from ajolo_fanout.config.scalars import printable
+from ajolo_fanout.config.scalars import spelled
 from ajolo_fanout.config.substitution import FromEnvironment
 from ajolo_fanout.config.veil import veiled, veiled_path
 from ajolo_fanout.errors import Problem
@@ -264,7 +264,7 @@ def _tls_files(settings: BackendSettings, merged: Merged) -> Iterator[Problem]:
         except OSError as error:
             trouble = f"can't be read: {error.strerror or type(error).__name__}"
         if trouble:
-            called = printable(veiled_path(PurePath(), str(path)), 400)
+            called = spelled(veiled_path(PurePath(), str(path)), 400)
             yield merged.place(("tls", key)).problem(f"the file {called} {trouble}", "tls-file")
 
 

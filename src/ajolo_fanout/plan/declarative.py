@@ -17,6 +17,7 @@ import attrs
 
 from ajolo_fanout.profiles.headers import authenticates
 from ajolo_fanout.values import Duration
+from ajolo_fanout.wording import printable
 
 __all__ = ["Carried", "CarriedBackend", "carry"]
 
@@ -98,7 +99,7 @@ class _Reader:
 
     def leave(self, where: str, why: str = "has no counterpart here") -> None:
         """Note what is not carried over; nothing of its value."""
-        self.left.append(f"{_printable(where)}: {why}")
+        self.left.append(f"{printable(where)}: {why}")
 
     def table(self, value: Any, where: str) -> Mapping[str, Any]:
         """`value` as a table, empty where it is empty; noted where it is none."""
@@ -361,7 +362,3 @@ def _is_attribute(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

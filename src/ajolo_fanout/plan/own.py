@@ -19,7 +19,7 @@ from ajolo_fanout.config.backend import BackendSettings
 from ajolo_fanout.config.convert import structure_value
 from ajolo_fanout.config.faults import Fault, near
 from ajolo_fanout.config.processors import Processor
-from ajolo_fanout.config.scalars import printable
+from ajolo_fanout.config.scalars import spelled
 from ajolo_fanout.config.veil import veiled
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan.layers import Merged
@@ -232,7 +232,7 @@ def _make(cls: Any, options: Mapping[str, Any]) -> Any:
         return cls(**options)
     except (Exception, SystemExit) as error:  # as at the import: what it says of the keys is for the user
         mask = Mask(Secret(text) for text in _texts(options))
-        said = printable(mask(str(error)), 200)
+        said = spelled(mask(str(error)), 200)
         message = (
             f"it can't be made of these keys: {type(error).__name__}{f': {said}' if said else ''}{_at(error)}"
         )

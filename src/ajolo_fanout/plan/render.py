@@ -21,6 +21,7 @@ from ajolo_fanout.steps.limits import LimitsSettings
 from ajolo_fanout.steps.match import Match
 from ajolo_fanout.steps.processors import PROCESSORS, OwnSettings, type_of
 from ajolo_fanout.values import MASK, Duration, Secret, Size, key_of, option_of
+from ajolo_fanout.wording import escaped
 
 __all__ = ["render", "to_dict", "values"]
 
@@ -51,7 +52,7 @@ def render(plan: Plan, *, origins: bool = False) -> str:
     branches += [(f"{off.name}: off", [("why", off.why)]) for off in plan.off]
     if plan.warnings:
         branches.append(("warnings", [("", str(problem)) for problem in plan.warnings]))
-    return "\n".join([_line(head), *_tree(branches)])
+    return "\n".join([escaped(head), *_tree(branches)])
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:
@@ -281,11 +282,7 @@ def _shown(value: Any, name: str = "") -> str:
         return plain
     if plain is None:
         return "none"
-    return _line(json.dumps(plain, ensure_ascii=False))
-
-
-def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return escaped(json.dumps(plain, ensure_ascii=False))
 
 
 def _plain(value: Any, name: str = "") -> Any:
@@ -354,7 +351,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
 def _tree(branches: list[tuple[str, list[tuple[str, str]]]]) -> Iterator[str]:
     for number, (title, rows) in enumerate(branches, 1):
         last = number == len(branches)
-        yield f"{'└─' if last else '├─'} {_line(title)}"
+        yield f"{'└─' if last else '├─'} {escaped(title)}"
         width = max((len(name) for name, _ in rows), default=0)
         for text in _rows(rows, width):
             yield f"{'  ' if last else '│ '} {text}"
@@ -364,5 +361,5 @@ def _rows(rows: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
     before = ""
     for name, text in rows:
         shown = "" if name == before else name
-        yield f"  {shown:<{width}}  {_line(text)}".rstrip() if width else f"  {_line(text)}"
+        yield f"  {shown:<{width}}  {escaped(text)}".rstrip() if width else f"  {escaped(text)}"
         before = name

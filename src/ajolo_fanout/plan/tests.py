@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from ajolo_fanout.config.document import Document
 from ajolo_fanout.config.faults import near
 from ajolo_fanout.config.places import KeyPath, dotted
-from ajolo_fanout.config.scalars import printable
+from ajolo_fanout.config.scalars import spelled
 from ajolo_fanout.config.tests import ExpectedSpan, GivenSpan, InFileTest
 from ajolo_fanout.errors import Problem
 
@@ -108,9 +108,9 @@ def _hangs_from_itself(span: GivenSpan, spans: Sequence[GivenSpan], by_id: Mappi
 def _no_such_id(parent: str, known: Collection[str]) -> str:
     hint = near(parent, known)
     if not hint:
-        listed = ", ".join(f'"{printable(one)}"' for one in sorted(known))
+        listed = ", ".join(f'"{spelled(one)}"' for one in sorted(known))
         hint = f"; the ids here are {listed}" if known else "; give that span an id"
-    return f'no span of this test has the id "{printable(parent)}"{hint}'
+    return f'no span of this test has the id "{spelled(parent)}"{hint}'
 
 
 def _check_expectations(

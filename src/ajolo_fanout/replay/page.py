@@ -24,7 +24,8 @@ from ajolo_fanout.replay.model import Outcome, Redaction, Replay
 from ajolo_fanout.replay.recording import Recording
 from ajolo_fanout.replay.summary import Common, Summary, own_details, summary
 from ajolo_fanout.replay.traces import Trace, name_of, traces_of, walk
-from ajolo_fanout.replay.words import at, fate_words, path_words, printable_line, value_words
+from ajolo_fanout.replay.words import at, fate_words, path_words, value_words
+from ajolo_fanout.wording import duration_words, escaped
 
 __all__ = ["render"]
 
@@ -168,8 +169,8 @@ def render(replayed: Replay, recorded: Recording) -> str:
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704 - the page's own, with nothing of a span in it
         script=Markup(script),  # noqa: S704
-        file=printable_line(replayed.plan.file),
-        recording=printable_line(recorded.title),
+        file=escaped(replayed.plan.file),
+        recording=escaped(recorded.title),
         spans=len(replayed.spans),
         shown=sum(len(section.rows) for section in sections),
         columns=columns,
@@ -204,7 +205,7 @@ def _sections(replayed: Replay, recorded: Recording, columns: Sequence[Column]) 
         if count > MOST and count > len(branches):
             return
         rows = [_row(replayed, trace, branch.index, branch.depth, columns) for branch in branches]
-        yield Section(printable_line(trace.label), trace.id, _duration(trace.end - trace.start), rows)
+        yield Section(escaped(trace.label), trace.id, _duration(trace.start, trace.end), rows)
 
 
 def _row(replayed: Replay, trace: Trace, index: int, depth: int, columns: Sequence[Column]) -> Row:
@@ -221,9 +222,9 @@ def _row(replayed: Replay, trace: Trace, index: int, depth: int, columns: Sequen
     return Row(
         index=index,
         depth=depth,
-        name=printable_line(name_of(span, outcomes)),
+        name=escaped(name_of(span, outcomes)),
         facts=_facts(span),
-        took=_duration(end - start),
+        took=_duration(start, end),
         failed=span.status.status_code.name == "ERROR",
         left=left,
         width=min(SCALE - left, max(_LEAST, (end - start) * SCALE // whole)),
@@ -241,8 +242,8 @@ def _facts(span: ReadableSpan) -> str:
 
 def _cell(replayed: Replay, backend: BackendPlan, outcome: Outcome, index: int, column: Column) -> Cell:
     state, words = _state(outcome, column.summary.common)
-    steps = [_printable(step) for step in steps_of(replayed, backend, index)]
-    return Cell(state, _GLYPHS[state], words, printable_line(fate_words(outcome)), steps)
+    steps = [_escaped(step) for step in steps_of(replayed, backend, index)]
+    return Cell(state, _GLYPHS[state], words, escaped(fate_words(outcome)), steps)
 
 
 def _state(outcome: Outcome, common: Sequence[Common]) -> tuple[str, str]:
@@ -256,8 +257,8 @@ def _state(outcome: Outcome, common: Sequence[Common]) -> tuple[str, str]:
     return "sent", "sent"
 
 
-def _printable(step: Step) -> Step:
-    return attrs.evolve(step, text=printable_line(step.text))
+def _escaped(step: Step) -> Step:
+    return attrs.evolve(step, text=escaped(step.text))
 
 
 def _lines(outcomes: Sequence[Outcome]) -> tuple[list[Line], list[Line]]:
@@ -269,7 +270,7 @@ def _lines(outcomes: Sequence[Outcome]) -> tuple[list[Line], list[Line]]:
     for path in sorted(paths, key=lambda path: path.startswith("events.")):
         values = [None if found is None else found.get(path, Value()) for found in each]
         marked = any(value is not None and value.mark for value in values)
-        line = Line(printable_line(path_words(path)), marked, values)
+        line = Line(escaped(path_words(path)), marked, values)
         (more if path.startswith(("resource.", "scope.", "trace_state")) else own).append(line)
     return sorted(own, key=_rank), sorted(more, key=_rank)
 
@@ -284,7 +285,7 @@ def _text(value: Any) -> str:
     """A value as it is read: quotes inside a text stay as they are."""
     if not isinstance(value, str):
         return value_words(value, _LONGEST)
-    text = printable_line(value)
+    text = escaped(value)
     return f'"{text}"' if len(text) <= _LONGEST else f'"{text[:_LONGEST]}…'
 
 
@@ -324,12 +325,8 @@ def _marks(outcome: Outcome, gone: Mapping[str, Redaction]) -> dict[str, str]:
 
 
 def _why(one: Redaction) -> str:
-    return printable_line(f"redacted: {one.removal.reason}{at(one.origin)}")
+    return escaped(f"redacted: {one.removal.reason}{at(one.origin)}")
 
 
-def _duration(nanoseconds: int) -> str:
-    if nanoseconds >= 1_000_000_000:
-        return f"{nanoseconds / 1e9:.3g} s"
-    if nanoseconds >= 1_000_000:
-        return f"{nanoseconds / 1e6:.3g} ms"
-    return f"{nanoseconds / 1e3:.3g} µs"
+def _duration(start: int, end: int) -> str:
+    return duration_words((end - start) / 1e9)

@@ -12,6 +12,7 @@ from ajolo_fanout.replay.content import ABSENT, Change
 from ajolo_fanout.replay.model import Outcome
 from ajolo_fanout.steps.additions import ROOT
 from ajolo_fanout.values import BUILT_IN, Origin
+from ajolo_fanout.wording import escaped, shortened
 
 __all__ = [
     "at",
@@ -20,7 +21,6 @@ __all__ = [
     "name_words",
     "parent_words",
     "path_words",
-    "printable_line",
     "value_words",
 ]
 
@@ -74,8 +74,7 @@ def change_words(change: Change, *, longest: int = _LONGEST) -> tuple[Literal["+
 
 def value_words(value: Any, longest: int = _LONGEST) -> str:
     """A value in one line as the file would have it; nothing in it steers a terminal."""
-    text = printable_line(_toml(value))
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return shortened(escaped(_toml(value)), longest)
 
 
 def parent_words(outcome: Outcome) -> str:
@@ -83,11 +82,6 @@ def parent_words(outcome: Outcome) -> str:
     if outcome.parent is None:
         return ""
     return "became a root" if outcome.parent == ROOT else f"hangs from {outcome.parent[0]:016x}"
-
-
-def printable_line(text: str) -> str:
-    """`text` with everything escaped that isn't a plain letter of one line."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def _toml(value: Any) -> str:

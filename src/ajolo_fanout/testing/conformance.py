@@ -26,6 +26,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from ajolo_fanout.otlp.encode import Tally, encode_resource, encode_scope, encode_span
 from ajolo_fanout.replay.recorded import recorded_spans
 from ajolo_fanout.steps.draft import Draft
+from ajolo_fanout.wording import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,7 +194,7 @@ def _call(processor: Callable[[Draft], Any], draft: Draft) -> Any:
 
 
 def _told(span: ReadableSpan) -> str:
-    name = span.name if len(span.name) <= 40 else span.name[:39] + "…"
+    name = shortened(span.name, 40)
     return f"the span {name!r}"
 
 
