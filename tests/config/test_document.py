@@ -149,14 +149,6 @@ def test_what_has_no_ancestor_has_no_position() -> None:
     assert document.place(("schema",)) == Place("t.toml", None, None, "schema")
 
 
-def test_a_value_stands_where_it_begins() -> None:
-    """Values have positions of their own; a header's table has that of its key."""
-    document = parse(TEXT, "t.toml")
-    assert document.value_position(("schema",)) == Position(1, 10)
-    assert document.value_position(("backends", "a", "headers", "plain")) == Position(6, 21)
-    assert document.value_position(("backends", "a")) == Position(2, 11)
-
-
 def test_a_header_of_its_own_names_a_table_better_than_a_mention_before_it() -> None:
     """`[a.b]` before `[a]` only mentions `a`; the header is where `a` is written."""
     document = parse("[a.b]\nx = 1\n[a]\ny = 2\n", "t.toml")

@@ -55,11 +55,6 @@ class Document:
                 return self._lines.position(offset)
         return None
 
-    def value_position(self, key: KeyPath) -> Position | None:
-        """Where the value of `key` begins; where it is no written value (a header's table), as `position`."""
-        span = self._scan.values.get(key)
-        return self.position(key) if span is None else self._lines.position(span[0])
-
     def place(self, key: KeyPath) -> Place:
         """`position`, with the file's name and the dotted key: what a problem needs."""
         position = self.position(key)

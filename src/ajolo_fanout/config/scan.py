@@ -1,4 +1,4 @@
-"""Where keys and values stand in a TOML text: a scan that need not judge.
+"""Where keys, strings and comments stand in a TOML text: a scan that need not judge.
 
 It reads only what tomli has accepted (TOML 1.1), so everything it meets is well-formed and it never has to
 decide what is allowed. What a quoted key says is asked of tomli itself, so that there is one reading only.
@@ -57,7 +57,6 @@ class Scan:
         keys: Each key path, array elements included, and where it is named: an explicit header or key wins
             over a mention in a dotted one, and an array element that is a value is "named" where it begins.
         first: As `keys`, but always the first mention.
-        values: Each value that is written out, from start to end.
         strings: The string values (not quoted keys), from start to end.
         comments: From start to end.
         last: The last statement that was read whole.
@@ -66,7 +65,6 @@ class Scan:
 
     keys: dict[KeyPath, int] = attrs.field(factory=dict)
     first: dict[KeyPath, int] = attrs.field(factory=dict)
-    values: dict[KeyPath, tuple[int, int]] = attrs.field(factory=dict)
     strings: list[tuple[int, int]] = attrs.field(factory=list)
     comments: list[tuple[int, int]] = attrs.field(factory=list)
     last: Statement | None = None
@@ -185,7 +183,6 @@ class _Scanner:
             self.found.strings.append((start, self.pos))
         else:
             self.pos = self.match(_BARE_VALUE).end()
-        self.found.values[path] = (start, self.pos)
 
     def array(self, path: KeyPath) -> None:
         self.enter()
