@@ -1,3 +1,5 @@
+"""Reading a file: what is TOML, where its keys stand, and what of it may be shown."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,3 +1,5 @@
+"""Which file it is: the argument, the variable, the folder; and the files that are refused."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""`${NAME}` in string values: from the environment into a text, never into structure."""
+
 from __future__ import annotations
 
 import pickle

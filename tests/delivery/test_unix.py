@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import attrs
-import grpc
 import pytest
+from tests.delivery.sockets import listening_at
 from tests.delivery.support import readable, rigged
 
 from ajolo_fanout.config.batch import BatchSettings
@@ -18,32 +15,6 @@ from ajolo_fanout.otlp.decode import decode_request
 from ajolo_fanout.plan.model import BackendPlan
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.values import Duration
-
-
-class Everything(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc brings no types
-    """Takes any call and keeps its message."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-
-    def service(self, handler_call_details: Any) -> Any:
-        def handle(body: bytes, context: Any) -> bytes:
-            self.bodies.append(body)
-            return b""
-
-        return grpc.unary_unary_rpc_method_handler(handle)
-
-
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[tuple[Path, Everything]]:
-    path, handler = tmp_path / "agent.sock", Everything()
-    workers = ThreadPoolExecutor(2)
-    server = grpc.server(workers, handlers=[handler])
-    server.add_insecure_port(f"unix://{path}")
-    server.start()
-    yield path, handler
-    server.stop(grace=None).wait()
-    workers.shutdown()
 
 
 def resolved(path: Path, **settings: str) -> BackendPlan:
@@ -60,14 +31,14 @@ def resolved(path: Path, **settings: str) -> BackendPlan:
 
 @pytest.mark.parametrize("exporter", ["own", "stock"])
 def test_spans_go_through_a_unix_socket(
-    listening: tuple[Path, Everything], exporter: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, exporter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever proxy the environment names."""
-    path, handler = listening
+    path = tmp_path / "agent.sock"
     monkeypatch.setenv("grpc_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     plan = resolved(path, exporter=exporter)
-    with rigged(plan) as rig:
+    with listening_at(path) as handler, rigged(plan) as rig:
         rig.ledger.seen()
         rig.outlet.offer_all([readable("by socket")])
         assert rig.flush(), rig.ledger.health()

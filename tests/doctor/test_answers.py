@@ -12,6 +12,7 @@ from tests import own
 from tests.delivery.hostile import Hostile, answering, never_read, reset_midway
 from tests.doctor.support import diagnosed, examined, hosts, names, one
 
+from ajolo_fanout.doctor.findings import Diagnosis
 from ajolo_fanout.doctor.trial import ATTRIBUTE, SPAN_NAME
 from ajolo_fanout.testing import Answer, FakeBackend, OtlpServer
 
@@ -88,18 +89,25 @@ def test_no_rule_keeps_the_span_back_and_the_doctor_says_what_the_plan_would_do(
     assert words in one(found, "plan").said
 
 
-@pytest.mark.parametrize("protocol", BOTH)
-def test_a_vendor_with_a_check_of_its_own_is_asked_first(protocol: Protocol) -> None:
-    key = {"region": "eu", "api_key": "the-right-key"}
-    text = f'{HONEYCOMB}protocol = "{protocol}"\n'
+def asked_over(protocol: Protocol, known: str) -> tuple[Diagnosis, int]:
+    """Honeycomb's diagnosis where it knows the key `known`, and how many spans it took.
+
+    Its check of the key is asked over HTTP, whatever spans are sent by.
+    """
+    inputs = {"region": "eu", "api_key": known}
     with (
-        FakeBackend("honeycomb", inputs=key) as api,
-        FakeBackend("honeycomb", protocol, inputs=key) as intake,
+        FakeBackend("honeycomb", inputs=inputs) as api,
+        FakeBackend("honeycomb", protocol, inputs=inputs) as intake,
     ):
         route = hosts({"api.eu1.honeycomb.io": intake.endpoint, "api.eu1.honeycomb.io/1/auth": api.endpoint})
-        found = diagnosed(text, route=route)
-        assert found.verdict == "fine"
-        assert len(intake.spans) == 1
+        found = diagnosed(f'{HONEYCOMB}protocol = "{protocol}"\n', route=route)
+        return found, len(intake.spans)
+
+
+@pytest.mark.parametrize("protocol", BOTH)
+def test_a_vendor_with_a_check_of_its_own_is_asked_first(protocol: Protocol) -> None:
+    found, taken = asked_over(protocol, "the-right-key")
+    assert (found.verdict, taken) == ("fine", 1)
     assert names(found) == ["connect", "clock", "credentials", "span"]
     assert {check.status for check in found.checks} == {"ok"}
     assert "team in this region" in one(found, "credentials").said
@@ -107,15 +115,8 @@ def test_a_vendor_with_a_check_of_its_own_is_asked_first(protocol: Protocol) -> 
 
 @pytest.mark.parametrize("protocol", BOTH)
 def test_a_wrong_key_is_told_by_both_the_vendors_check_and_the_span(protocol: Protocol) -> None:
-    key = {"region": "eu", "api_key": "another-key"}
-    text = f'{HONEYCOMB}protocol = "{protocol}"\n'
-    with (
-        FakeBackend("honeycomb", inputs=key) as api,
-        FakeBackend("honeycomb", protocol, inputs=key) as intake,
-    ):
-        route = hosts({"api.eu1.honeycomb.io": intake.endpoint, "api.eu1.honeycomb.io/1/auth": api.endpoint})
-        found = diagnosed(text, route=route)
-    assert found.verdict == "key-refused"
+    found, taken = asked_over(protocol, "another-key")
+    assert (found.verdict, taken) == ("key-refused", 0)
     assert one(found, "credentials").code == one(found, "span").code == "key-refused"
     assert "check `api_key` and `region`" in found.next
     assert "--find-site" in found.next

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc
 import pytest
-from tests.delivery.test_unix import Everything
+from tests.delivery.sockets import listening_at
 from tests.doctor.support import diagnosed, names, one
 
 from ajolo_fanout.doctor.trial import SPAN_NAME
@@ -69,21 +66,10 @@ def agent(path: Path) -> str:
     return f'[backends.a]\ntype = "datadog_agent"\nprotocol = "grpc"\nendpoint = "unix://{path}"\n'
 
 
-@pytest.fixture
-def listening(tmp_path: Path) -> Iterator[tuple[Path, Everything]]:
-    path, handler = tmp_path / "agent.sock", Everything()
-    workers = ThreadPoolExecutor(2)
-    server = grpc.server(workers, handlers=[handler])
-    server.add_insecure_port(f"unix://{path}")
-    server.start()
-    yield path, handler
-    server.stop(grace=None).wait()
-    workers.shutdown()
-
-
-def test_a_unix_socket_that_takes_spans(listening: tuple[Path, Everything]) -> None:
-    path, handler = listening
-    found = diagnosed(agent(path))
+def test_a_unix_socket_that_takes_spans(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    with listening_at(path) as handler:
+        found = diagnosed(agent(path))
     assert (found.verdict, names(found)) == ("fine", ["connect", "span"])
     [body] = handler.bodies
     assert [span.name for span in decode_request(body)] == [SPAN_NAME]
