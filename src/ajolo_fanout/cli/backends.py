@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 import click
 
-from ajolo_fanout.cli.output import Output
+from ajolo_fanout.cli.output import Output, json_option, table_for
 from ajolo_fanout.errors import ConfigError
 from ajolo_fanout.profiles import catalog
 from ajolo_fanout.profiles.model import Input, Known, Profile
@@ -20,7 +20,7 @@ from ajolo_fanout.values import Size, option_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["backends"]
+__all__ = ["backends", "complete_type"]
 
 
 @click.group(
@@ -41,7 +41,7 @@ def backends() -> None:
 
 
 @backends.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(*, as_json: bool) -> None:
     """One line for each kind of backend."""
     profiles = [catalog.load(name) for name in catalog.names()]
@@ -49,16 +49,17 @@ def list_(*, as_json: bool) -> None:
         click.echo(json.dumps([_brief(one) for one in profiles], indent=2))
         return
     rows = [(one.id, one.summary, ", ".join(one.protocols()), one.checked.isoformat()) for one in profiles]
-    _table(_console(), ("type", "what it is", "protocols", "checked"), rows)
+    _table(Output.here().console(), ("type", "what it is", "protocols", "checked"), rows)
 
 
-def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def complete_type(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The kinds of backends that begin so, for a shell."""
     return [name for name in catalog.names() if name.startswith(incomplete)]
 
 
 @backends.command("show")
-@click.argument("kind", metavar="TYPE", shell_complete=_complete)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("kind", metavar="TYPE", shell_complete=complete_type)
+@json_option
 def show(kind: str, *, as_json: bool) -> None:
     """All that is known of one kind: its keys, where it sends, limits, answers, documentation."""
     try:
@@ -71,7 +72,7 @@ def show(kind: str, *, as_json: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console = _console()
+    console = Output.here().console()
     console.print(f"{profile.id}: {profile.title}", style="bold", markup=False)
     console.print(f"{profile.summary} Checked {profile.checked.isoformat()}.", markup=False)
     for title, heads, rows in _sections(profile, wide=console.width >= _WIDE):
@@ -189,25 +190,10 @@ def _plain(value: Any) -> Any:
     return value if type(value) in (str, int, float) else str(value)
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    output = Output.here()
-    return Console(width=output.width, no_color=not output.color, highlight=False, emoji=False)
-
-
 def _table(console: Console, heads: tuple[str, ...], rows: Rows) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=None if console.options.ascii_only else box.SIMPLE_HEAD,
-        show_header=any(heads),
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
+    table = table_for(console, heads=any(heads))
     last = len(heads) - 1
     for number, head in enumerate(heads):
         # What is copied from here stays in one piece; what explains it wraps.

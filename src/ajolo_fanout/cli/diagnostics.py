@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
-from ajolo_fanout.cli.output import Output
+from ajolo_fanout.cli.output import Output, in_lines
 from ajolo_fanout.errors import Problem
 from ajolo_fanout.plan.excerpt import Excerpt
 from ajolo_fanout.wording import printable
@@ -35,8 +34,7 @@ def brief(problem: Problem, output: Output) -> str:
     label = problem.severity
     text = f"{label}: {place(problem)}: {problem.message}"
     if output.terminal:
-        how = {"break_long_words": False, "break_on_hyphens": False}
-        text = textwrap.fill(text, output.width, subsequent_indent="  ", **how)  # type: ignore[arg-type]
+        text = "\n".join(in_lines(text, output.width, "  "))
     return output.style(label, fg=_COLORS[label], bold=True) + text[len(label) :]
 
 
@@ -72,13 +70,7 @@ def _one(problem: Problem, found: Excerpt | None, output: Output) -> Iterator[st
     label = f"{problem.severity}[{problem.code}]" if problem.code else problem.severity
     # What is wrong with a variable has no file to point into: its name is the subject.
     subject = f"{problem.key}: " if problem.key and not problem.file else ""
-    first, *others = textwrap.wrap(
-        f"{label}: {subject}{problem.message}",
-        output.width,
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    first, *others = in_lines(f"{label}: {subject}{problem.message}", output.width, "  ")
     color = _COLORS[problem.severity]
     yield output.style(first[: len(label)], fg=color, bold=True) + output.style(
         first[len(label) :], bold=True

@@ -12,7 +12,7 @@ import click
 
 from ajolo_fanout.cli.doctor_view import progress, report
 from ajolo_fanout.cli.files import file_argument, open_file, resolved
-from ajolo_fanout.cli.output import FINDINGS, Output
+from ajolo_fanout.cli.output import FINDINGS, Output, json_option
 from ajolo_fanout.config.faults import near
 from ajolo_fanout.doctor.checkup import checkup
 from ajolo_fanout.doctor.surroundings import look_around
@@ -62,7 +62,7 @@ Exit codes:
     is_flag=True,
     help="Try a key that is refused at the vendor's other sites or regions. They get to see it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option(
     "--timeout",
     "seconds",

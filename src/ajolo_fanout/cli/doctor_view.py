@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ajolo_fanout.cli.output import Output
+from ajolo_fanout.cli.output import Output, in_lines
 from ajolo_fanout.doctor.findings import Check, Checkup, Diagnosis
 from ajolo_fanout.doctor.verdicts import FINE, OFF, VERDICTS
 
@@ -101,23 +100,19 @@ def _diagnosis(one: Diagnosis, output: Output) -> None:
 
 def _check(check: Check, output: Output, *, advice: bool) -> None:
     status = output.style(f"{check.status:<{_STATUS}}", fg=_COLORS[check.status])
-    first, *others = _wrapped(check.said, output.width - _INDENT)
+    first, *others = in_lines(check.said, output.width - _INDENT)
     output.say(f"  {status}{check.name:<{_NAME}}{first}")
     if advice and check.next:
-        others += _wrapped(f"→ {check.next}", output.width - _INDENT)
+        others += in_lines(f"→ {check.next}", output.width - _INDENT)
     for line in others:
         output.say(" " * _INDENT + line)
 
 
 def _sentence(text: str, output: Output, color: str) -> None:
-    first, *others = _wrapped(text, output.width - 4)
+    first, *others = in_lines(text, output.width - 4)
     output.say("  " + output.style(first, fg=color, bold=True))
     for line in others:
         output.say("    " + output.style(line, fg=color, bold=True))
-
-
-def _wrapped(text: str, room: int) -> list[str]:
-    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _summary(found: Checkup) -> str:

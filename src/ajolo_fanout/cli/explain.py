@@ -13,7 +13,7 @@ import attrs
 import click
 
 from ajolo_fanout.cli.files import file_argument, open_file, planned
-from ajolo_fanout.cli.output import Mistake, Output
+from ajolo_fanout.cli.output import Mistake, Output, json_option
 from ajolo_fanout.cli.spans import recording, spans_option
 from ajolo_fanout.replay.explain import Step, steps_of
 from ajolo_fanout.replay.model import Outcome, Replay
@@ -51,7 +51,7 @@ Exit codes:
 @click.option("--span", "span_id", metavar="ID", help="The span with this id: 16 hexadecimal digits.")
 @click.option("--name", "glob", metavar="GLOB", help="Every span whose name fits this glob of * and ?.")
 @spans_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def explain(
     file: str | None, *, span_id: str | None, glob: str | None, spans: Path | None, as_json: bool
 ) -> None:

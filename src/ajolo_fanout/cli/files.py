@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import attrs
 import click
 
 from ajolo_fanout.cli.diagnostics import brief, diagnostics, summary
-from ajolo_fanout.cli.output import CONFIG, Mistake, Output
+from ajolo_fanout.cli.output import CONFIG, Function, Mistake, Output
 from ajolo_fanout.config.document import Document, load
 from ajolo_fanout.config.find import VARIABLE, Off, find
 from ajolo_fanout.errors import ConfigError, Problem
@@ -30,8 +30,6 @@ __all__ = [
     "resolved",
     "resolved_offline",
 ]
-
-Function = TypeVar("Function", bound=Callable[..., object])
 
 _NO_TEXT = ("file", "insecure-file")
 """The codes of what keeps a file from being read at all."""

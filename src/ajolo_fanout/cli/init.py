@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ajolo_fanout.cli.backends import complete_type
 from ajolo_fanout.cli.output import Mistake, Output
 from ajolo_fanout.config.find import DEFAULT_NAME
 from ajolo_fanout.plan.declarative import Carried, carry
@@ -18,10 +19,6 @@ from ajolo_fanout.plan.starter import SCHEMA_FILE, starter
 from ajolo_fanout.profiles import catalog
 
 __all__ = ["init"]
-
-
-def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in catalog.names() if name.startswith(incomplete)]
 
 
 @click.command(
@@ -43,7 +40,7 @@ Exit codes:
     "types",
     multiple=True,
     metavar="TYPE",
-    shell_complete=_complete,
+    shell_complete=complete_type,
     help="A kind of backend to start with; give it once for each. `backends list` shows them.",
 )
 @click.option(

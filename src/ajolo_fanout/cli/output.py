@@ -7,15 +7,36 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import attrs
 import click
 
-__all__ = ["CONFIG", "FINDINGS", "INTERRUPTED", "USAGE", "Mistake", "Output", "lenient", "printing"]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = [
+    "CONFIG",
+    "FINDINGS",
+    "INTERRUPTED",
+    "USAGE",
+    "Function",
+    "Mistake",
+    "Output",
+    "in_lines",
+    "json_option",
+    "lenient",
+    "printing",
+    "table_for",
+]
+
+Function = TypeVar("Function", bound=Callable[..., object])
+"""What a decorator of a command's function leaves as it is."""
 
 FINDINGS = 1
 """The exit code of what was found: a failed test, a verdict, warnings under `--strict`."""
@@ -76,6 +97,40 @@ class Output:
     def say(self, text: str = "") -> None:
         """Print `text` and a line break."""
         click.echo(text.translate(_ASCII) if self.ascii else text, err=self.error, color=self.color)
+
+    def console(self) -> Console:
+        """Rich's console on this stream, in which nothing of a text is markup's to guess."""
+        from rich.console import Console
+
+        return Console(
+            width=self.width, no_color=not self.color, highlight=False, emoji=False, stderr=self.error
+        )
+
+
+def table_for(console: Console, *, heads: bool = True) -> Table:
+    """A table without a frame, still without columns; a line under its heads, where the stream has one."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        box=None if console.options.ascii_only else box.SIMPLE_HEAD,
+        show_header=heads,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+
+
+def in_lines(text: str, width: int, under: str = "") -> list[str]:
+    """`text` in lines of `width` columns, the further ones after `under`. Words and paths stay in one piece."""
+    return textwrap.wrap(
+        text, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+
+
+def json_option(function: Function) -> Function:
+    """The option `--json`, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
 def lenient() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 
 import click
 
 from ajolo_fanout.cli.files import file_argument, open_file, planned
-from ajolo_fanout.cli.output import Output
+from ajolo_fanout.cli.output import Output, in_lines
 
 __all__ = ["plan", "wrapped"]
 
@@ -68,7 +67,6 @@ def wrapped(tree: str, width: int) -> str:
             lines.append(line)
             continue
         under = row[0][0] + " " * (len(row[0]) - 1)
-        how = {"break_long_words": False, "break_on_hyphens": False}
-        parts = textwrap.wrap(line[len(row[0]) :], width - len(under), **how)  # type: ignore[arg-type]
+        parts = in_lines(line[len(row[0]) :], width - len(under))
         lines += [row[0] + parts[0], *(under + part for part in parts[1:])]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ import attrs
 import click
 
 from ajolo_fanout.cli.files import file_argument, open_file, planned
-from ajolo_fanout.cli.output import Mistake, Output
+from ajolo_fanout.cli.output import Mistake, Output, json_option
 from ajolo_fanout.cli.preview_view import show
 from ajolo_fanout.cli.spans import recording, spans_option
 from ajolo_fanout.plan.model import Plan
@@ -50,7 +50,7 @@ Exit codes:
     metavar="OUT",
     help="Write one self-contained page instead: the traces, and what each backend gets of them, side by side.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def preview(
     file: str | None, *, spans: Path | None, names: tuple[str, ...], page: Path | None, as_json: bool
 ) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
-from ajolo_fanout.cli.output import Mistake
+from ajolo_fanout.cli.output import Function, Mistake
 from ajolo_fanout.replay.recording import Recording, SpansError, load_spans, recorded_agents
 
 __all__ = ["recording", "spans_option"]
-
-Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def spans_option(function: Function) -> Function:

@@ -6,14 +6,14 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import attrs
 import click
 
 from ajolo_fanout.cli import spool_view
 from ajolo_fanout.cli.files import fail, file_argument, open_file, resolved, resolved_offline
-from ajolo_fanout.cli.output import FINDINGS, Mistake, Output
+from ajolo_fanout.cli.output import FINDINGS, Function, Mistake, Output, json_option
 from ajolo_fanout.config.spool import SpoolSettings
 from ajolo_fanout.delivery.replaying import Replaying
 from ajolo_fanout.delivery.spool import Listing, Spool, Survey, Tally, survey
@@ -23,8 +23,6 @@ __all__ = ["spool"]
 
 _LOOK = 0.1
 """Seconds between two looks at how far it is."""
-
-Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @click.group(
@@ -44,10 +42,6 @@ Exit codes:
 )
 def spool() -> None:
     """What batches wait on disk, in the folder of the file's `[spool]`."""
-
-
-def _json_option(function: Function) -> Function:
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
 def _backend_option(function: Function) -> Function:
@@ -72,7 +66,7 @@ Exit codes:
 """,
 )
 @file_argument
-@_json_option
+@json_option
 def list_(file: str | None, *, as_json: bool) -> None:
     """Show what waits for each program and backend: how much, since when, and who is sending it.
 
@@ -104,7 +98,7 @@ Exit codes:
 )
 @file_argument
 @_backend_option
-@_json_option
+@json_option
 def replay(file: str | None, *, chosen: tuple[str, ...], as_json: bool) -> NoReturn:
     """Send what waits, now, as FILE says: its addresses, keys and limits as they are today.
 
@@ -162,7 +156,7 @@ Exit codes:
 @_backend_option
 @click.option("--service", metavar="NAME", help="Of this service.name, and not FILE's own.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
-@_json_option
+@json_option
 def clear(
     file: str | None, *, chosen: tuple[str, ...], service: str | None, yes: bool, as_json: bool
 ) -> NoReturn:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
-from ajolo_fanout.cli.output import Output
+from ajolo_fanout.cli.output import Output, table_for
 from ajolo_fanout.config.spool import SpoolSettings
 from ajolo_fanout.delivery.replaying import Replayed
 from ajolo_fanout.delivery.spool import Holder, Listing, Survey, Tally
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 __all__ = [
     "print_results",
@@ -158,7 +155,7 @@ def progress(totals: Mapping[str, int]) -> Iterator[Callable[[Mapping[str, int]]
         TextColumn("spans"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console(output), transient=True) as bars:
+    with Progress(*columns, console=output.console(), transient=True) as bars:
         tasks = {name: bars.add_task(name, total=total) for name, total in totals.items()}
 
         def tell(counts: Mapping[str, int]) -> None:
@@ -196,26 +193,11 @@ def age(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def _console(output: Output) -> Console:
-    from rich.console import Console
-
-    return Console(
-        width=output.width, no_color=not output.color, highlight=False, emoji=False, stderr=output.error
-    )
-
-
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    console = _console(Output.here())
-    table = Table(
-        box=None if console.options.ascii_only else box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
+    console = Output.here().console()
+    table = table_for(console)
     for head in heads:
         numeric = head in ("batches", "spans", "size", "oldest", "delivered", "left")
         table.add_column(head, justify="right" if numeric else "left", overflow="fold")

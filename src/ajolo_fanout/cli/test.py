@@ -10,7 +10,7 @@ import attrs
 import click
 
 from ajolo_fanout.cli.files import Opened, Planned, fail, file_argument, open_file, planned
-from ajolo_fanout.cli.output import FINDINGS, Output
+from ajolo_fanout.cli.output import FINDINGS, Output, json_option
 from ajolo_fanout.errors import ConfigError, Problem
 from ajolo_fanout.replay.infile import Difference, Judged, run_test
 from ajolo_fanout.wording import escaped
@@ -34,7 +34,7 @@ Exit codes:
 """
 )
 @file_argument
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def test(file: str | None, *, as_json: bool) -> None:
     """Run the [[tests]] of FILE: spans in, and what each backend would get held to what is expected.
 
