@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import logging
 import os
 import ssl
 import threading
@@ -20,15 +18,13 @@ from ajolo_fanout import surroundings
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.answers import Reading
 from ajolo_fanout.delivery.grpc_outcome import grpc_failure, grpc_success
-from ajolo_fanout.delivery.headers import changed_after_refresh, reveal
+from ajolo_fanout.delivery.headers import reveal, user_agent, with_current_keys
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.proxy import proxy_options
-from ajolo_fanout.delivery.tls import TlsFiles, make_context
+from ajolo_fanout.delivery.tls import TlsFiles
 from ajolo_fanout.values import Secret
 
 __all__ = ["METHOD", "GrpcSender"]
-
-_log = logging.getLogger("ajolo_fanout.delivery")
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -97,10 +93,7 @@ class GrpcSender:
                 'without working threads here; unset that variable, or write protocol = "http/protobuf"',
             )
         deadline = time.monotonic() + timeout
-        outcome, sent = self._once(body, count, deadline)
-        if outcome.refused_key and changed_after_refresh(self._headers, sent):
-            outcome, _ = self._once(body, count, deadline)
-        return outcome
+        return with_current_keys(self._headers, lambda: self._once(body, count, deadline))
 
     def _once(self, body: bytes, count: int, deadline: float) -> tuple[Outcome, dict[str, str]]:
         sent: dict[str, str] = {}
@@ -151,29 +144,20 @@ class GrpcSender:
 
     def _fresh_channel(self) -> Any:
         """A channel with the TLS files as they are now; the one at hand where those can't be used."""
-        if self._secure:
-            self._tls_files.changed()
-            try:
-                make_context(self._tls)  # gRPC would find out with its next connection, and say little
-            except OSError as error:
-                if self._channel is None:
-                    raise
-                _log.warning(
-                    "%s: the changed TLS files can't be used, the old ones stay: %s", self._address, error
-                )
-                return self._channel
+        # Tried out: gRPC would find out with its next connection, and say little.
+        at_hand = self._channel is not None
+        if self._secure and self._tls_files.renewed(self._address, in_use=at_hand) is None:
+            return self._channel
         return self._make_channel()
 
     def _make_channel(self) -> Any:
         options = [
-            (
-                "grpc.use_local_subchannel_pool",
-                1,
-            ),  # its own connections: no other channel's settings or state
+            # Its own connections: no other channel's settings or state.
+            ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", _FAR_LIMIT),
             ("grpc.enable_retries", 0),  # redelivery is ours
-            ("grpc.primary_user_agent", f"ajolo-fanout/{importlib.metadata.version('ajolo-fanout')}"),
+            ("grpc.primary_user_agent", user_agent()),
             # A trial request must find out now, not after the two minutes of gRPC's own backoff. The
             # "minimum" is also what opening a connection may take.
             ("grpc.initial_reconnect_backoff_ms", 100),

@@ -1,12 +1,14 @@
-"""Request headers from secrets: revealed where a request is built, read again when a key was refused."""
+"""Request headers: ours, and those from secrets, revealed where a request is built, read again after a refusal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.metadata
+from collections.abc import Callable, Mapping
 
+from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.values import Secret
 
-__all__ = ["changed_after_refresh", "reveal"]
+__all__ = ["reveal", "user_agent", "with_current_keys"]
 
 
 def reveal(headers: Mapping[str, Secret]) -> dict[str, str]:
@@ -14,8 +16,24 @@ def reveal(headers: Mapping[str, Secret]) -> dict[str, str]:
     return {name: secret.reveal() for name, secret in headers.items()}
 
 
-def changed_after_refresh(headers: Mapping[str, Secret], sent: Mapping[str, str]) -> bool:
-    """Read the secrets that come from files again, and say whether any differs from what was sent."""
-    for secret in headers.values():
-        secret.refresh()
-    return reveal(headers) != dict(sent)
+def with_current_keys(
+    headers: Mapping[str, Secret], once: Callable[[], tuple[Outcome, Mapping[str, str]]]
+) -> Outcome:
+    """The outcome of a request, made once more when a key was refused and its file holds another one now.
+
+    Args:
+        headers: Those of the request.
+        once: Makes it, and tells with the outcome what was revealed of `headers`.
+    """
+    outcome, sent = once()
+    if outcome.refused_key:
+        for secret in headers.values():
+            secret.refresh()
+        if reveal(headers) != sent:
+            outcome, _ = once()
+    return outcome
+
+
+def user_agent() -> str:
+    """What our requests say they come from: `ajolo-fanout/1.2.3`."""
+    return f"ajolo-fanout/{importlib.metadata.version('ajolo-fanout')}"

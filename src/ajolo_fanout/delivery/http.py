@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import logging
 import os
 import ssl
 import threading
@@ -18,17 +16,15 @@ from urllib3.util import Timeout
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.answers import Reading
 from ajolo_fanout.delivery.connection import Line, pool_classes
-from ajolo_fanout.delivery.headers import changed_after_refresh, reveal
+from ajolo_fanout.delivery.headers import reveal, user_agent, with_current_keys
 from ajolo_fanout.delivery.http_outcome import http_outcome, unreachable
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.proxy import proxy_for
-from ajolo_fanout.delivery.tls import TlsFiles, make_context
+from ajolo_fanout.delivery.tls import TlsFiles
 from ajolo_fanout.otlp.compress import Compression, compress
 from ajolo_fanout.values import Secret
 
-__all__ = ["HttpSender", "exchange", "pool_manager", "user_agent"]
-
-_log = logging.getLogger("ajolo_fanout.delivery")
+__all__ = ["HttpSender", "exchange", "pool_manager"]
 
 _MOST_OF_A_BODY = 64 * 1024
 """Bytes of an answer that are read. OTLP's own are tiny; what is longer is cut off with its connection."""
@@ -83,10 +79,7 @@ class HttpSender:
             self._start()  # the parent's sockets are the parent's
         deadline = time.monotonic() + timeout
         body = compress(body, self._compression)
-        outcome, sent = self._once(body, count, deadline)
-        if outcome.refused_key and changed_after_refresh(self._headers, sent):
-            outcome, _ = self._once(body, count, deadline)
-        return outcome
+        return with_current_keys(self._headers, lambda: self._once(body, count, deadline))
 
     def _once(self, body: bytes, count: int, deadline: float) -> tuple[Outcome, dict[str, str]]:
         sent: dict[str, str] = {}
@@ -141,15 +134,11 @@ class HttpSender:
                 return self._manager
             context: ssl.SSLContext | None = None
             if self._is_tls():
-                self._tls_files.changed()
                 try:
-                    context = make_context(self._tls)
+                    context = self._tls_files.renewed(self._host, in_use=self._manager is not None)
                 except OSError as error:
-                    if self._manager is None:
-                        raise _UnusableTls(error) from error
-                    _log.warning(
-                        "%s: the changed TLS files can't be used, the old ones stay: %s", self._host, error
-                    )
+                    raise _UnusableTls(error) from error
+                if context is None and self._manager is not None:
                     return self._manager
             old, self._manager = self._manager, pool_manager(self._url, self._line, context)
         if old is not None:
@@ -245,8 +234,3 @@ def _proxied(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
         headers = urllib3.make_headers(proxy_basic_auth=credentials)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return urllib3.ProxyManager(bare, num_pools=2, proxy_headers=headers, **options)
-
-
-def user_agent() -> str:
-    """What our requests say they come from: `ajolo-fanout/1.2.3`."""
-    return f"ajolo-fanout/{importlib.metadata.version('ajolo-fanout')}"

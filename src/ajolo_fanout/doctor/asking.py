@@ -13,8 +13,8 @@ import attrs
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.answers import Reading
 from ajolo_fanout.delivery.connection import Line
-from ajolo_fanout.delivery.headers import reveal
-from ajolo_fanout.delivery.http import exchange, pool_manager, user_agent
+from ajolo_fanout.delivery.headers import reveal, user_agent
+from ajolo_fanout.delivery.http import exchange, pool_manager
 from ajolo_fanout.delivery.http_outcome import unreachable
 from ajolo_fanout.delivery.outcome import excerpt
 from ajolo_fanout.delivery.tls import make_context
