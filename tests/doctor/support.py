@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ajolo_fanout.config.document import parse
 from ajolo_fanout.doctor.checkup import checkup
@@ -14,9 +14,17 @@ from ajolo_fanout.doctor.examiner import Route
 from ajolo_fanout.doctor.findings import Check, Checkup, Diagnosis
 from ajolo_fanout.plan.resolve import resolve
 
+Protocol = Literal["http/protobuf", "grpc"]
+BOTH: tuple[Protocol, ...] = ("http/protobuf", "grpc")
 HEAD = 'schema = 1\n[service]\nname = "patient"\n'
 SECONDS = 60.0
 """Enough for a loaded machine; what is to end by a time limit says its own."""
+
+
+def backend(endpoint: str, protocol: Protocol = "http/protobuf", more: str = "", **tls: object) -> str:
+    """A table of the file, with `more` lines at its end."""
+    lines = "".join(f'tls.{key} = "{value}"\n' for key, value in tls.items())
+    return f'[backends.b]\ntype = "otlp"\nprotocol = "{protocol}"\nendpoint = "{endpoint}"\n{lines}{more}'
 
 
 def examined(text: str, **options: Any) -> Checkup:

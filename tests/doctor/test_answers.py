@@ -5,29 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 from collections.abc import Iterator
-from typing import Literal
 
 import pytest
 from tests import own
 from tests.delivery.hostile import Hostile, answering, never_read, reset_midway
-from tests.doctor.support import diagnosed, examined, hosts, names, one
+from tests.doctor.support import BOTH, Protocol, backend, diagnosed, examined, hosts, names, one
 
 from ajolo_fanout.doctor.findings import Diagnosis
 from ajolo_fanout.doctor.trial import ATTRIBUTE, SPAN_NAME
 from ajolo_fanout.testing import Answer, FakeBackend, OtlpServer
 
-Protocol = Literal["http/protobuf", "grpc"]
-BOTH: tuple[Protocol, ...] = ("http/protobuf", "grpc")
 HONEYCOMB = """
 [backends.bee]
 type = "honeycomb"
 region = "eu"
 api_key = "the-right-key"
 """
-
-
-def backend(endpoint: str, protocol: Protocol = "http/protobuf", more: str = "") -> str:
-    return f'[backends.b]\ntype = "otlp"\nprotocol = "{protocol}"\nendpoint = "{endpoint}"\n{more}'
 
 
 @pytest.fixture(params=BOTH)

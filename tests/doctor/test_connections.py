@@ -1,4 +1,4 @@
-"""Names, connections, TLS and proxies: what can fail before a backend hears of anything."""
+"""Names, connections and TLS: what can fail before a backend hears of anything."""
 
 from __future__ import annotations
 
@@ -6,31 +6,20 @@ import datetime as dt
 import socket
 import ssl
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import trustme
 from tests.delivery.hostile import Hostile, hang_on_answer
-from tests.doctor.support import HEAD, SECONDS, closed_port, diagnosed, names, one
+from tests.doctor.support import BOTH, HEAD, SECONDS, Protocol, backend, closed_port, diagnosed, names, one
 
 from ajolo_fanout.config.document import parse
 from ajolo_fanout.doctor import network
 from ajolo_fanout.doctor.checkup import checkup
 from ajolo_fanout.plan.resolve import resolve
-from ajolo_fanout.testing import OtlpServer, Tls, make_tls
+from ajolo_fanout.testing import OtlpServer, make_tls
 
-Protocol = Literal["http/protobuf", "grpc"]
-BOTH: tuple[Protocol, ...] = ("http/protobuf", "grpc")
 both = pytest.mark.parametrize("protocol", BOTH)
-
-
-def backend(endpoint: str, protocol: Protocol = "http/protobuf", **tls: object) -> str:
-    more = "".join(f'tls.{key} = "{value}"\n' for key, value in tls.items())
-    return f'[backends.b]\ntype = "otlp"\nprotocol = "{protocol}"\nendpoint = "{endpoint}"\n{more}'
 
 
 @both
@@ -319,124 +308,3 @@ def test_tls_files_that_cannot_be_used_any_more(tmp_path: Path) -> None:
         [found] = checkup(plan, seconds=SECONDS).backends
     assert found.verdict == "tls-failed"
     assert "`tls` can't be used" in found.said
-
-
-# -- proxies -----------------------------------------------------------------------------------------------
-
-
-class Tunnels:
-    """A proxy that takes CONNECT and leads everything to one server, or refuses it."""
-
-    def __init__(self, to: int, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
-        self.asked: list[bytes] = []
-        self.port = 0
-        self._to = to
-        self._answer = answer
-
-    def __call__(self, server: Hostile, connection: socket.socket, got: bytearray) -> None:
-        while b"\r\n\r\n" not in got:
-            part = connection.recv(65536)
-            if not part:
-                return
-            got += part
-        self.asked.append(bytes(got))
-        connection.sendall(self._answer)
-        if b" 200 " not in self._answer:
-            return
-        with socket.create_connection(("127.0.0.1", self._to)) as onward:
-            back = threading.Thread(target=_pump, args=(onward, connection), daemon=True)
-            back.start()
-            _pump(connection, onward)
-            back.join(5)
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while part := source.recv(65536):
-            sink.sendall(part)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        return  # either side has ended
-
-
-@contextmanager
-def proxied(
-    tls: Tls, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Tunnels, OtlpServer]]:
-    with OtlpServer(protocol, tls=tls) as server:
-        tunnels = Tunnels(server.port)
-        with Hostile(tunnels) as proxy:
-            tunnels.port = proxy.port
-            monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:pass-word-1@"))
-            yield tunnels, server
-
-
-@both
-def test_a_proxy_is_what_is_connected_to(
-    protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The backend's own name need not be known here, and its certificate is looked at through the proxy."""
-    tls = make_tls(tmp_path, names=("backend.invalid",))
-    with proxied(tls, protocol, monkeypatch) as (tunnels, server):
-        found = diagnosed(backend("https://backend.invalid:8443", protocol, ca_file=tls.ca_file))
-        assert len(server.spans) == 1
-    assert found.verdict == "fine"
-    assert names(found)[:3] == ["proxy", "connect", "tls"]
-    assert one(found, "connect").said == f"127.0.0.1 port {tunnels.port}"
-    assert "pass-word-1" not in str(found.to_dict())
-    assert all(asked.startswith(b"CONNECT backend.invalid:8443 ") for asked in tunnels.asked)
-    assert all(b"Basic bWU6cGFzcy13b3JkLTE=" in asked for asked in tunnels.asked), "me:pass-word-1"
-
-
-def test_a_proxy_that_does_not_let_it_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = b"HTTP/1.1 403 Not for me:pass-word-1\r\n\r\n"
-    with Hostile(Tunnels(0, said)) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:pass-word-1@"))
-        found = diagnosed(backend("https://backend.invalid"))
-    assert found.verdict == "proxy-refused"
-    assert "403" in found.said
-    assert "pass-word-1" not in str(found.to_dict())
-    assert "NO_PROXY" in found.next
-
-
-def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
-    found = diagnosed(backend("https://backend.invalid"))
-    assert found.verdict == "refused"
-    assert "is the proxy running?" in found.next
-
-
-def test_a_proxy_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Hostile(hang_on_answer) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        found = diagnosed(backend("https://backend.invalid"), seconds=2)
-    assert found.verdict == "no-answer"
-    assert "the proxy" in found.said
-
-
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://:1", "http://host:port", "http://[::1"])
-def test_a_proxy_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", proxy)
-    found = diagnosed(backend("https://backend.invalid"))
-    assert found.verdict == "proxy-refused"
-    assert "write http://host:port" in found.next
-
-
-def test_a_proxy_with_tls_of_its_own_is_left_to_the_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The backend's certificate can't be looked at through it; what the request meets is told."""
-    with OtlpServer(tls=make_tls(tmp_path)) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.endpoint)
-        found = diagnosed(backend("https://backend.invalid"))
-    assert one(found, "tls").status == "skipped"
-    assert found.verdict == "certificate-untrusted", "the proxy's"
-
-
-def test_plain_requests_by_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    with OtlpServer() as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.endpoint)
-        found = diagnosed(backend("http://backend.invalid:4318"))
-        paths = {request.path for request in proxy.requests}
-    assert found.verdict == "fine"
-    assert paths == {"http://backend.invalid:4318/v1/traces"}
