@@ -93,8 +93,10 @@ _A_SIZE = re.compile(
 def names_a_size(text: str) -> bool:
     """Whether a server's words are about the size of a request.
 
-    Sources: grpc-go "grpc: received message larger than max (5 vs. 4)", tonic "Error, decoded message length too
-    large: found 5 bytes, the limit is: 4 bytes", grpc-java "gRPC message exceeds maximum size 4", the Collector
+    Sources: grpc-go "grpc: received message larger than max (5 vs. 4)", tonic "Error, decoded message length
+    too
+    large: found 5 bytes, the limit is: 4 bytes", grpc-java "gRPC message exceeds maximum size 4", the
+        Collector
     "request body too large". Tempo's "TRACE_TOO_LARGE: max size of trace … exceeded" is none: a smaller
     request doesn't mend it.
     """
