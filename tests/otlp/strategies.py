@@ -1,14 +1,13 @@
 """Hypothesis strategies for spans: made by the SDK, made by hand, and as odd as a program can make them.
 
 `spans()` are such that the stock encoder takes them without dropping anything, `odd_spans()` such that it
-need not. `mended(span)` is the plain span that an odd one should look like when it arrives.
+need not; `mending.mended` says what of those should arrive.
 """
 
 from __future__ import annotations
 
-import re
 from collections import UserDict, UserList
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum, IntEnum
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -35,14 +34,16 @@ from opentelemetry.trace import (
 )
 
 __all__ = [
+    "OddStatus",
+    "Shy",
     "contexts",
     "hand_made_spans",
     "keys",
     "make_span",
-    "mended",
     "odd_spans",
     "odd_values",
     "parts",
+    "record",
     "sdk_spans",
     "spans",
     "texts",
@@ -312,13 +313,14 @@ class OddStatus:
         self.description = description
 
 
-def _record(**fields: Any) -> SimpleNamespace:
+def record(**fields: Any) -> SimpleNamespace:
+    """What has the attributes of a span, an event or a link, of whatever types."""
     return SimpleNamespace(**fields)
 
 
 odd_statuses = st.builds(OddStatus, st.one_of(st.sampled_from(StatusCode), st.integers(-3, 9)), odd_texts)
 odd_spans = st.builds(
-    _record,
+    record,
     name=st.one_of(odd_texts, st.none(), st.integers()),
     context=st.one_of(st.none(), odd_contexts),
     parent=st.one_of(st.none(), odd_contexts),
@@ -328,7 +330,7 @@ odd_spans = st.builds(
     attributes=st.one_of(st.none(), odd_attributes),
     events=st.lists(
         st.builds(
-            _record,
+            record,
             name=odd_texts,
             timestamp=odd_times,
             attributes=odd_attributes,
@@ -337,18 +339,18 @@ odd_spans = st.builds(
         max_size=2,
     ),
     links=st.lists(
-        st.builds(_record, context=odd_contexts, attributes=odd_attributes, dropped_attributes=odd_counts),
+        st.builds(record, context=odd_contexts, attributes=odd_attributes, dropped_attributes=odd_counts),
         max_size=2,
     ),
     status=st.one_of(st.none(), statuses, odd_statuses),
     dropped_attributes=odd_counts,
     dropped_events=odd_counts,
     dropped_links=odd_counts,
-    resource=st.builds(_record, attributes=odd_attributes, schema_url=odd_texts),
+    resource=st.builds(record, attributes=odd_attributes, schema_url=odd_texts),
     instrumentation_scope=st.one_of(
         st.none(),
         st.builds(
-            _record,
+            record,
             name=odd_texts,
             version=st.one_of(st.none(), odd_texts),
             schema_url=odd_texts,
@@ -356,90 +358,3 @@ odd_spans = st.builds(
         ),
     ),
 )
-
-_SURROGATES = re.compile("([\ud800-\udbff][\udc00-\udfff])|[\ud800-\udfff]")
-
-
-def mended(value: Any) -> Any:
-    """`value`, or a span whose every field, in the form in which it should arrive."""
-    if isinstance(value, SimpleNamespace):
-        return _mended_record(value)
-    if isinstance(value, str):
-        return _SURROGATES.sub(_character, value)
-    if isinstance(value, (bool, float, bytes, bytearray)) or value is None:
-        return value
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else str(value)
-    if isinstance(value, Sequence):
-        return [mended(one) for one in value]
-    if isinstance(value, Mapping):
-        return mended_attributes(value)
-    return mended(_shown(value))
-
-
-def mended_attributes(pairs: Mapping[Any, Any]) -> dict[str, Any]:
-    """The same for a mapping. Of two keys that look the same when mended the later one stands."""
-    return {mended(_shown(key)): mended(value) for key, value in pairs.items()}
-
-
-def _character(found: re.Match[str]) -> str:
-    if found[1] is None:
-        return "\ufffd"
-    high, low = found[1]
-    return chr(0x10000 + (ord(high) - 0xD800) * 0x400 + ord(low) - 0xDC00)
-
-
-def _shown(value: Any) -> str:
-    return "Shy" if isinstance(value, Shy) else str(value)
-
-
-def _mended_record(record: SimpleNamespace) -> SimpleNamespace:
-    """A record of the stock encoder's liking, field by field."""
-    return _record(**{name: _FIELDS.get(name, mended)(value) for name, value in vars(record).items()})
-
-
-def _number(maximum: int) -> Callable[[Any], int]:
-    def mend(value: Any) -> int:
-        try:
-            return min(max(int(value), 0), maximum)
-        except (TypeError, ValueError, OverflowError):
-            return 0
-
-    return mend
-
-
-def _context(context: SpanContext | None) -> SpanContext | None:
-    if context is None:
-        return None
-    return SpanContext(
-        _number(2**128 - 1)(context.trace_id),
-        _number(2**64 - 1)(context.span_id),
-        context.is_remote,
-        context.trace_flags,
-        context.trace_state,
-    )
-
-
-def _status(status: Any) -> Any:
-    if status is None:
-        return None
-    code = status.status_code if isinstance(status.status_code, StatusCode) else StatusCode.UNSET
-    return OddStatus(code, mended(status.description))
-
-
-_FIELDS: dict[str, Callable[[Any], Any]] = {
-    "name": lambda name: mended(name if name is None else str(name)),
-    "context": _context,
-    "parent": _context,
-    "kind": lambda kind: kind,
-    "start_time": _number(2**64 - 1),
-    "end_time": _number(2**64 - 1),
-    "timestamp": _number(2**64 - 1),
-    "attributes": lambda pairs: pairs and mended_attributes(pairs),
-    "events": lambda some: [mended(one) for one in some],
-    "links": lambda some: [mended(one) for one in some],
-    "status": _status,
-    "dropped_attributes": _number(2**32 - 1),
-    "dropped_events": _number(2**32 - 1),
-    "dropped_links": _number(2**32 - 1),
-}

@@ -27,6 +27,7 @@ from ajolo_fanout.otlp.request import requests
 from ajolo_fanout.steps.draft import Draft
 
 from . import strategies as our
+from .mending import mended, mended_attributes
 
 
 def our_body(*spans: Any, tally: Tally | None = None) -> bytes:
@@ -83,7 +84,7 @@ def test_what_the_stock_encoder_drops_or_refuses_arrives_mended(span: Any) -> No
     assume(_keys_stay_apart(span))
     tally = Tally()
     body = our_body(span, tally=tally)
-    plain = our.mended(span)
+    plain = mended(span)
     if plain.context is None:
         plain.context = SpanContext(0, 0, is_remote=False)
     unknown_kind = not isinstance(plain.kind, SpanKind)
@@ -108,7 +109,7 @@ class Hashable:
 def _keys_stay_apart(value: Any) -> bool:
     """Whether no two keys of one mapping look alike when mended: 1 and "1" would be one key in a dict."""
     if isinstance(value, Mapping):
-        return len(our.mended_attributes(value)) == len(value) and all(map(_keys_stay_apart, value.values()))
+        return len(mended_attributes(value)) == len(value) and all(map(_keys_stay_apart, value.values()))
     if isinstance(value, (list, our.UserList)):
         return all(map(_keys_stay_apart, value))
     if isinstance(value, our.SimpleNamespace):
