@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import os
 import subprocess
 import sys
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.marked import SECRET, assert_clean, forms
 
 from ajolo_fanout import ConfigError, install_from_config
 from ajolo_fanout.config.document import load
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import Answer, OtlpServer
-
-SECRET = "zq7MARKEDzq7/+ %secret"  # with characters that each encoding treats in its own way
-USER = "pk-lf-public"
 
 FILE = """
 schema = 1
@@ -44,26 +40,6 @@ endpoint = "{url}/any/path"
 allow_plaintext = true
 headers = {{ authorization = "Bearer ${{MARKED}}", x-token = "${{MARKED}}" }}
 """
-
-
-def forms(secret: str) -> Iterator[str]:
-    """Every form of a secret that this project makes, or that a server might echo."""
-    for text in (secret, f"{USER}:{secret}", f"Bearer {secret}"):
-        raw = text.encode()
-        yield text
-        yield base64.b64encode(raw).decode()
-        yield base64.urlsafe_b64encode(raw).decode()
-        yield urllib.parse.quote(text, safe="")
-        yield urllib.parse.quote_plus(text)
-        yield json.dumps(text)[1:-1]
-        yield raw.hex()
-
-
-def assert_clean(text: str) -> None:
-    """No form of the secret is in `text`, nor its marked core."""
-    assert "MARKED" not in text.replace("${MARKED}", "")
-    for form in forms(SECRET):
-        assert form not in text
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.test_secrets import SECRET, assert_clean
+from tests.marked import SECRET, assert_clean
 
 from ajolo_fanout.cli.doctor_view import report
 from ajolo_fanout.cli.main import cli

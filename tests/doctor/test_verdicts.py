@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.doctor.support import diagnosed, examined, hosts, one
-from tests.test_secrets import SECRET, assert_clean, forms
+from tests.marked import SECRET, assert_clean, forms
 
 from ajolo_fanout.doctor.findings import Check, conclude
 from ajolo_fanout.doctor.limits import limited, side_by_side
