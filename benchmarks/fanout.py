@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import socketserver
 import subprocess
 import sys
@@ -22,6 +21,8 @@ import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from common import resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,11 +195,6 @@ def measure_memory(port: int) -> None:
     lost = fanout.health().backends["stalled"].counts.lost
     fanout.shutdown(0)
     print(json.dumps({"grew": (peak - before) / 2**20, "bound": bound, "lost": dict(lost)}))
-
-
-def resident() -> int:
-    """Bytes of memory that this process has now (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def run(arguments: argparse.Namespace) -> None:

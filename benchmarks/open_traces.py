@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from common import resident
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,11 +41,6 @@ sampling.ratio = 0.0
 sampling.keep = [{{ name = "errors", match = {{ status = "error" }} }}]
 """
 TEXT = "Tell me the weather in Zürich, please, and whether I need an umbrella tomorrow. " * 6
-
-
-def resident() -> int:
-    """Bytes of memory that this process has now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def open_traces(provider: Any, count: int) -> tuple[list[Any], float]:

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from ajolo_fanout.pipeline.inbox import Inbox
 from ajolo_fanout.pipeline.processor import FanoutSpanProcessor
 from ajolo_fanout.pipeline.router import Router
+from common import NoHandle
 
 SPANS = 5000
 ROUNDS = 21
@@ -28,18 +29,6 @@ class Nowhere(SpanExporter):
     def export(self, _: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take it."""
         return SpanExportResult.SUCCESS
-
-
-class NoHandle:
-    """Nobody to flush."""
-
-    def flush(self, timeout: float | None = None) -> bool:  # noqa: ARG002
-        """Nothing to do."""
-        return True
-
-    def shutdown(self, timeout: float | None = None) -> bool:  # noqa: ARG002
-        """Nothing to do."""
-        return True
 
 
 class Nothing(SpanProcessor):

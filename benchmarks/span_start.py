@@ -20,22 +20,11 @@ from ajolo_fanout.pipeline.inbox import Inbox
 from ajolo_fanout.pipeline.processor import FanoutSpanProcessor
 from ajolo_fanout.pipeline.router import Router
 from ajolo_fanout.pipeline.starts import Starts
+from common import NoHandle
 
 SPANS = 2000
 ROUNDS = 31
 NAMES = ("session.id", "user.id", "tenant")
-
-
-class NoHandle:
-    """Nobody to flush."""
-
-    def flush(self, timeout: float | None = None) -> bool:  # noqa: ARG002
-        """Nothing to do."""
-        return True
-
-    def shutdown(self, timeout: float | None = None) -> bool:  # noqa: ARG002
-        """Nothing to do."""
-        return True
 
 
 class Nothing(SpanProcessor):
