@@ -18,9 +18,10 @@ from ajolo_fanout import surroundings
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.answers import Reading
 from ajolo_fanout.delivery.grpc_outcome import grpc_failure, grpc_success
-from ajolo_fanout.delivery.headers import reveal, user_agent, with_current_keys
+from ajolo_fanout.delivery.headers import reveal, user_agent
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.proxy import proxy_options
+from ajolo_fanout.delivery.rotation import renewed_context, with_current_keys
 from ajolo_fanout.delivery.tls import TlsFiles
 from ajolo_fanout.values import Secret
 
@@ -144,10 +145,11 @@ class GrpcSender:
 
     def _fresh_channel(self) -> Any:
         """A channel with the TLS files as they are now; the one at hand where those can't be used."""
-        # Tried out: gRPC would find out with its next connection, and say little.
-        at_hand = self._channel is not None
-        if self._secure and self._tls_files.renewed(self._address, in_use=at_hand) is None:
-            return self._channel
+        if self._secure:
+            in_use = self._channel is not None
+            # Tried out here: gRPC would find out with its next connection, and say little.
+            if renewed_context(self._tls, self._tls_files, self._address, in_use=in_use) is None:
+                return self._channel
         return self._make_channel()
 
     def _make_channel(self) -> Any:

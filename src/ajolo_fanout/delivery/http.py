@@ -16,10 +16,11 @@ from urllib3.util import Timeout
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.answers import Reading
 from ajolo_fanout.delivery.connection import Line, pool_classes
-from ajolo_fanout.delivery.headers import reveal, user_agent, with_current_keys
+from ajolo_fanout.delivery.headers import reveal, user_agent
 from ajolo_fanout.delivery.http_outcome import http_outcome, unreachable
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.proxy import proxy_for
+from ajolo_fanout.delivery.rotation import renewed_context, with_current_keys
 from ajolo_fanout.delivery.tls import TlsFiles
 from ajolo_fanout.otlp.compress import Compression, compress
 from ajolo_fanout.values import Secret
@@ -134,8 +135,9 @@ class HttpSender:
                 return self._manager
             context: ssl.SSLContext | None = None
             if self._is_tls():
+                in_use = self._manager is not None
                 try:
-                    context = self._tls_files.renewed(self._host, in_use=self._manager is not None)
+                    context = renewed_context(self._tls, self._tls_files, self._host, in_use=in_use)
                 except OSError as error:
                     raise _UnusableTls(error) from error
                 if context is None and self._manager is not None:

@@ -19,7 +19,6 @@ class TlsFiles:
     """Notices when a file of the TLS settings was replaced."""
 
     def __init__(self, settings: TlsSettings) -> None:
-        self._settings = settings
         self._files = tuple(
             Path(file)
             for file in (settings.ca_file, settings.cert_file, settings.key_file)
@@ -34,24 +33,13 @@ class TlsFiles:
         self._seen = now
         return changed
 
-    def renewed(self, whose: str, *, in_use: bool) -> ssl.SSLContext | None:
-        """The context of the files as they are now; None where they can't be used, and what there is stays.
-
-        Args:
-            whose: Whose connections they are for, in the warning that says so.
-            in_use: Whether there are connections of earlier files, which can stay.
+    def read(self) -> dict[str, bytes]:
+        """The content of each file, by path, for gRPC, which wants bytes.
 
         Raises:
-            OSError: the files can't be used, and never could.
+            OSError: when one can't be read.
         """
-        self.changed()
-        try:
-            return make_context(self._settings)
-        except OSError as error:
-            if not in_use:
-                raise
-            _log.warning("%s: the changed TLS files can't be used, the old ones stay: %s", whose, error)
-            return None
+        return {str(file): file.read_bytes() for file in self._files}
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
