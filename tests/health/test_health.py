@@ -218,6 +218,18 @@ def test_what_is_held_back_is_told_at_the_end(told: Any) -> None:
     assert told()[2:] == ["a: two (4 spans since the last such line)"]
 
 
+def test_what_is_told_at_the_end_counts_in_its_own_unit_and_leaves_out_what_no_longer_holds(
+    told: Any,
+) -> None:
+    """A stopped program sends nothing again, and one span tried nine times is one span."""
+    teller = Teller(logging.getLogger("ajolo_fanout.tests"), clock=Clock())
+    for cause in ("retry 503", "kept 401"):
+        teller.say("a", cause, "first", unit="request")
+        teller.say("a", cause, "second", unit="request")
+    teller.tell_rest("a", without="retry")
+    assert told()[2:] == ["a: second (1 request since the last such line)"]
+
+
 def test_what_is_said_once_is_said_once(told: Any) -> None:
     teller = Teller(logging.getLogger("ajolo_fanout.tests"))
     assert teller.say_once("k", "the file is tracing.toml", level=logging.INFO)

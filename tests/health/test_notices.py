@@ -208,3 +208,17 @@ def test_one_that_sends_elsewhere_is_only_named(said: Any, tmp_path: Path, serve
     assert len(said("another span processor was added")) == 2
     fanout.shutdown(5)
     elsewhere.shutdown()
+
+
+def test_a_span_that_nobody_took_is_told_once_as_unsent_and_last_of_all(
+    make: Callable[..., Fanout], server: OtlpServer, said: Callable[[str], list[str]]
+) -> None:
+    """Whoever reads the end of the log isn't told that it will be sent again, nor that it was many spans."""
+    fanout = make()
+    server.stop()
+    fanout.provider.get_tracer("tests").start_span("a").end()
+    wait_for(lambda: fanout.health().backends["tempo"].counts.requests > 2, timeout=30)
+    fanout.shutdown(0.2)
+    first, last = said("tempo: ")
+    assert first.startswith("tempo: will be sent again: ")
+    assert last.startswith("tempo: 1 span was unsent at the deadline of the shutdown: lost")

@@ -128,9 +128,9 @@ def wrong_type(expected: str, value: Any, *, secret: bool = False) -> Fault:
     return Fault(f"expected {expected}, got {kind_of(value) if secret else shown(value)}")
 
 
-def near(word: str, choices: Collection[str]) -> str:
-    """`; did you mean "site"?`, or nothing where no choice is near."""
-    found = difflib.get_close_matches(word, sorted(choices), n=1, cutoff=0.6)
+def near(word: str, choices: Collection[str], *, cutoff: float = 0.6) -> str:
+    """`; did you mean "site"?`, or nothing where no choice is near: of `cutoff` or more, as difflib has it."""
+    found = difflib.get_close_matches(word, sorted(choices), n=1, cutoff=cutoff)
     if not found and len(word) >= 3:  # "http" for "http/protobuf"
         found = [choice for choice in choices if choice.startswith(word)]
     return f'; did you mean "{found[0]}"?' if len(found) == 1 else ""

@@ -89,8 +89,8 @@ def _refusal(path: Path, user: int | None) -> str:
         link, target = path.lstat(), path.stat()
     except FileNotFoundError:
         return (
-            f"there is no such file in the current folder; write one, or name another in ${VARIABLE} "
-            f"or in the call (${VARIABLE}=off switches tracing off)"
+            f"there is no such file in the current folder; `ajolo-fanout init` writes one, or name another in "
+            f"${VARIABLE} or in the call (${VARIABLE}=off switches tracing off)"
         )
     except OSError as error:
         return f"this file can't be examined: {error.strerror or type(error).__name__}"

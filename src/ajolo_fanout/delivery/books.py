@@ -29,6 +29,8 @@ class Books:
     ledger: Ledger
     teller: Teller
 
-    def tell(self, cause: str, message: str, n: int, level: int = logging.WARNING) -> None:
-        """Tell the operator of something that happened to `n` spans."""
-        self.teller.say(self.backend, cause, message, n=n, level=level)
+    def tell(
+        self, cause: str, message: str, n: int, level: int = logging.WARNING, *, unit: str = "span"
+    ) -> None:
+        """Tell the operator of something that happened to `n` spans, or to `n` of something else."""
+        self.teller.say(self.backend, cause, message, n=n, unit=unit, level=level)

@@ -19,7 +19,10 @@ from ajolo_fanout.health.fates import Reason
 from ajolo_fanout.otlp.rendition import Rendition
 from ajolo_fanout.otlp.request import Request, requests
 
-__all__ = ["TIME_OVER", "Dispatch", "Undelivered"]
+__all__ = ["RETRY", "TIME_OVER", "Dispatch", "Undelivered"]
+
+RETRY = "retry"
+"""How the causes of lines begin which say that something will be sent again."""
 
 TIME_OVER = "export_timeout"
 """The status of what was not sent because its batch had used up its time: no word on the backend."""
@@ -226,10 +229,15 @@ class Dispatch:
         if self._leaves_open(outcome) and not self._gate.closed:
             if outcome.kind == "retry":
                 self._ledger.retrying(outcome.message)
-                self._books.tell(f"retry {outcome.status}", f"will be sent again: {outcome.message}", count)
+                # In requests, since the same spans come again and again.
+                self._books.tell(
+                    f"{RETRY} {outcome.status}", f"will be sent again: {outcome.message}", 1, unit="request"
+                )
             else:
                 self._ledger.failed(outcome.message)
-                self._books.tell(f"kept {outcome.status}", f"kept in the spool: {outcome.message}", count)
+                self._books.tell(
+                    f"kept {outcome.status}", f"kept in the spool: {outcome.message}", 1, unit="request"
+                )
         return outcome
 
     def _conclude(self, run: _Run, spans: Sequence[Rendition], outcome: Outcome) -> None:

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from ajolo_fanout import sdk_internals
 from ajolo_fanout.delivery.account import GateAccount
 from ajolo_fanout.delivery.books import Books
-from ajolo_fanout.delivery.dispatch import Dispatch
+from ajolo_fanout.delivery.dispatch import RETRY, Dispatch
 from ajolo_fanout.delivery.exporter import RenditionExporter
 from ajolo_fanout.delivery.gate import Gate, Refusal
 from ajolo_fanout.delivery.outcome import Sender
@@ -279,7 +279,8 @@ class Outlet:
             self._redelivery.stop()
         self._stopper.end()
         if rest:
-            message = f"{rest} spans were unsent at the deadline of the shutdown: lost"
+            spans = "1 span was" if rest == 1 else f"{rest} spans were"
+            message = f"{spans} unsent at the deadline of the shutdown: lost"
             if under_way:
                 message += (
                     f"; {min(under_way, rest)} of them were on their way and may have arrived all the same"
@@ -289,7 +290,7 @@ class Outlet:
             self._ledger.noted(message)
             self._books.tell("shutdown", message, rest)
         self._ledger.stopped()
-        self._teller.tell_rest(self.name)
+        self._teller.tell_rest(self.name, without=RETRY)  # nothing will be sent again
         return not rest
 
     # Else.

@@ -19,7 +19,8 @@ class _Cause:
 
     told_at: float
     level: int
-    held: int = 0  # spans (or whatever `n` counts) not told yet
+    held: int = 0  # what `n` counts, not told yet
+    unit: str = "span"
     message: str = ""  # the last message that was held back
 
 
@@ -62,6 +63,7 @@ class Teller:
         message: str,
         *,
         n: int = 1,
+        unit: str = "span",
         level: int = logging.WARNING,
     ) -> bool:
         """Log `message`, or hold it back and count it.
@@ -70,7 +72,8 @@ class Teller:
             backend: The backend's name, which the line begins with.
             cause: A short stable name of what is the same kind of thing, such as `"rejected 403"`.
             message: The line, without secrets.
-            n: How many spans it is about.
+            n: How many it is about.
+            unit: What `n` counts, in the singular; one cause always counts the same.
             level: The level of `logging`.
 
         Returns:
@@ -85,8 +88,8 @@ class Teller:
                 known.level = level
                 return False
             held = known.held if known is not None else 0
-            self._causes[backend, cause] = _Cause(told_at=now, level=level)
-        more = f" ({held} more spans since the last such line)" if held else ""
+            self._causes[backend, cause] = _Cause(told_at=now, level=level, unit=unit)
+        more = f" ({_counted(held, f'more {unit}')} since the last such line)" if held else ""
         self._logger.log(level, "%s: %s%s", backend, message, more)
         return True
 
@@ -99,16 +102,20 @@ class Teller:
         self._logger.log(level, "%s", message)
         return True
 
-    def tell_rest(self, backend: str) -> None:
-        """Log what is held back about `backend`, at its shutdown."""
+    def tell_rest(self, backend: str, *, without: str | None = None) -> None:
+        """Log what is held back about `backend`, at its shutdown; of causes that begin with `without`, nothing."""
         with self._lock:
             rest = [(key, known) for key, known in self._causes.items() if key[0] == backend and known.held]
             for key, _ in rest:
                 del self._causes[key]
-        for _, known in rest:
-            self._logger.log(
-                known.level, "%s: %s (%d spans since the last such line)", backend, known.message, known.held
-            )
+        for (_, cause), known in rest:
+            if without is None or not cause.startswith(without):
+                more = f"({_counted(known.held, known.unit)} since the last such line)"
+                self._logger.log(known.level, "%s: %s %s", backend, known.message, more)
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def raised(error: object) -> str:

@@ -163,8 +163,8 @@ def _module(name: str) -> Any:
 
 def _no_module(missing: str) -> str:
     parent, _, last = missing.rpartition(".")
-    siblings = _modules_in(parent)
-    hint = near(last, siblings)
+    # At the top stands all that is installed, and among so many names something is always a little alike.
+    hint = near(last, _modules_in(parent), cutoff=0.6 if parent else 0.8)
     if hint:
         return f"there is no module {missing}{hint}"
     where = f"in {parent}" if parent else "where Python looks (sys.path)"
