@@ -54,5 +54,5 @@ class BufferSettings:
         default=Duration(60),
         minimum=0.001,
         maximum=86400,
-        example='"60s"',
+        example='"30s"',
     )

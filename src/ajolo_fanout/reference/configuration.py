@@ -144,8 +144,8 @@ A **condition** is what one value has to be. A string is a comparison when it is
 `"1"` is not), a boolean itself. `{ equals = "a*b" }` is literal, `{ exists = true }` asks for presence, and
 of a list any has to hold.
 
-Where a list of matches is taken, an element is a match or the name of a preset: `"llm"` (spans of agents and
-models), `"errors"` or `"roots"` (local roots).
+Where a list of matches is taken, an element is a match or the name of a preset: `"llm"` (spans of models,
+agents and tools), `"errors"` or `"roots"` (local roots).
 """
 
 
