@@ -1,7 +1,7 @@
 """Pictures of what the command line prints, for the documentation: `docs/images/NAME-80.svg`.
 
-Run: python scripts/pictures.py [NAME ...] [--folder FOLDER] [--columns 80]. Each command runs in a terminal of so many
-columns (a pseudo-terminal, so that colours and widths are those that a person sees).
+Run: python scripts/pictures.py [NAME ...] [--folder FOLDER] [--columns 80]. Each command runs in a terminal of so
+many columns (a pseudo-terminal, so that colours and widths are those that a person sees).
 """
 
 from __future__ import annotations

@@ -97,15 +97,29 @@ def test_every_page_and_every_picture_is_found_from_the_readme() -> None:
     assert [str(one.relative_to(ROOT)) for one in things if one not in found] == []
 
 
-def test_the_readme_says_what_each_dependency_is_for() -> None:
-    """Those of the package and those of its extras for users."""
+def test_each_dependency_says_what_it_is_for() -> None:
+    """Those of the package and of its extras for users in the README, the others in CONTRIBUTING."""
     project = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["testing"], *extras["yaml"], *extras["html"]]
+    users = [*project["dependencies"], *extras["testing"], *extras["yaml"], *extras["html"]]
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Dependencies")[1]
     named = section.replace("-http, -grpc", "-http, opentelemetry-exporter-otlp-proto-grpc")
-    names = [re.split(r"[^\w-]", one)[0] for one in wanted]
-    assert [name for name in names if not re.search(rf"(?<![\w-]){name}(?![\w-])", named)] == []
+    assert [name for name in _names(users) if not _holds(named, name)] == []
+    others = [*extras["test"], *extras["lint"], *extras["dev"]]
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("### What the extras")[1]
+    assert [
+        name
+        for name in _names(others)
+        if not name.startswith(("ajolo-fanout", "opentelemetry-instrumentation-")) and not _holds(page, name)
+    ] == []
+
+
+def _names(requirements: list[str]) -> list[str]:
+    return [re.split(r"[^\w-]", one)[0] for one in requirements]
+
+
+def _holds(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w-]){name}(?![\w-])", text) is not None
 
 
 def test_every_warning_of_check_is_explained() -> None:
