@@ -192,7 +192,7 @@ def _install(
 
 def _plan(found: Found, environ: Mapping[str, str], *, tolerant: bool) -> Plan:
     stage = _installed.stage
-    document = load(found.path, found.name)
+    document = load(found.path, found.name, named_by=found.named_by)
     if stage is None:
         return resolve(document, environ, tolerant=tolerant)
     return stage.adapt(resolve(document, environ, tolerant=tolerant, allow_unset=True))

@@ -58,6 +58,28 @@ def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path, make: obj
     assert problem.code == "file"
 
 
+@pytest.mark.parametrize(
+    ("name", "named_by", "message"),
+    [
+        ("/nowhere/a.toml", "", "there is no such file"),
+        ("a.toml", "", "there is no such file; a relative path starts at the current folder"),
+        ("/nowhere/a.toml", "$VARIABLE", "there is no such file; $VARIABLE names it"),
+        (
+            "a.toml",
+            "$VARIABLE",
+            "there is no such file; $VARIABLE names it; a relative path starts at the current folder",
+        ),
+    ],
+)
+def test_a_file_that_is_missing_says_who_named_it_and_where_paths_start(
+    name: str, named_by: str, message: str, tmp_path: Path
+) -> None:
+    """A variable that somebody else set is found, and a program started in another folder."""
+    with pytest.raises(ConfigError) as excinfo:
+        load(tmp_path / "a.toml", name, named_by=named_by)
+    assert only_problem(excinfo).message == message
+
+
 def test_bytes_that_are_not_utf_8_are_named_with_their_line(tmp_path: Path) -> None:
     """A file saved in another encoding can be mended at the right line."""
     path = tmp_path / "tracing.toml"

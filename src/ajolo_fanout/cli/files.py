@@ -89,7 +89,7 @@ def open_file(file: str | None, environ: Mapping[str, str] = os.environ) -> Open
     if isinstance(found, Off):
         raise Mistake(f"tracing is switched off ({found.why}); name a FILE to look at one")
     try:
-        return Opened(found.name, load(found.path, found.name))
+        return Opened(found.name, load(found.path, found.name, named_by=found.named_by))
     except ConfigError as error:
         return Opened(found.name, None, error.problems, _text(found.path))
     except ValueError as error:  # a null character in the path

@@ -87,12 +87,13 @@ def _veiled_word(found: re.Match[str]) -> str:
     return found[0] if veiled(found[0]) == found[0] else "…" * len(found[0])
 
 
-def load(path: Path, name: str | None = None) -> Document:
+def load(path: Path, name: str | None = None, *, named_by: str = "") -> Document:
     """Read a file.
 
     Args:
         path: The file; a relative one starts at the current folder.
         name: What to call it in messages; the path as given when None.
+        named_by: Who named it, for the message where it is missing; empty where the reader knows.
 
     Raises:
         ConfigError: it is missing, unreadable, a directory, not UTF-8 or not TOML.
@@ -103,7 +104,9 @@ def load(path: Path, name: str | None = None) -> Document:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        problem = "there is no such file"
+        problem = f"there is no such file{f'; {named_by} names it' if named_by else ''}"
+        if not Path(shown).is_absolute() and not shown.startswith("~"):
+            problem += "; a relative path starts at the current folder"
     except IsADirectoryError:
         problem = "this is a directory; name the file in it"
     except PermissionError:

@@ -35,6 +35,11 @@ class Found:
     name: str
     how: Literal["argument", "environment", "folder"]
 
+    @property
+    def named_by(self) -> str:
+        """The variable that names the file, which whoever runs the program may not know; empty for none."""
+        return f"${VARIABLE}" if self.how == "environment" else ""
+
 
 @attrs.frozen
 class Off:
