@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from ajolo_fanout.profiles import catalog
-from ajolo_fanout.profiles.model import Answer, Input, Known, Profile
+from ajolo_fanout.profiles.model import Answer, Endpoint, Input, Known, Profile
 from ajolo_fanout.reference.types import Row, cell, table, toml
 from ajolo_fanout.values import option_of
 
@@ -18,7 +18,9 @@ _INTRODUCTION = """\
 
 Each `type` is a profile: one file in `backends/` that holds what is known of that kind of backend, and no
 code. Beside its own keys, below, each takes the keys [common to all](configuration.md#backendsname). What a
-profile sets for you, a key of yours overrides.
+profile sets for you, a key of yours overrides. What is *counted as lost* after a 401, a 403 or a 404 (gRPC:
+UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND, UNIMPLEMENTED) waits instead where the backend has a
+[spool](../explanation/delivery.md#the-spool).
 """
 
 
@@ -83,15 +85,11 @@ def _input(one: Input) -> Row:
     default = "required" if one.required else "" if one.default is None else f"`{toml(one.default)}`"
     for other, by_choice in one.default_by.items():
         default += "".join(f"; `{toml(value)}` for {other} `{choice}`" for choice, value in by_choice.items())
-    more = (
-        " What it stands for is taken as well: "
-        + ", ".join(f"`{value}`" for value in one.choices.values())
-        + "."
-    )
+    more = " What it stands for in the address is taken as well." if one.by_value else ""
     # A credential has no example here: it would read as if it were to be written in the file.
     example = "" if one.secret or one.choices or not one.example else toml(one.example)
     usual = f" Usually in `{one.env}`." if one.env else ""
-    return Row(one.name, kind, default, one.help + (more if one.by_value else "") + usual, example)
+    return Row(one.name, kind, default, one.help + more + usual, example)
 
 
 def _endpoints(one: Profile) -> Iterator[str]:
@@ -107,12 +105,21 @@ def _endpoints(one: Profile) -> Iterator[str]:
         )
         if each.any_path:
             where += " or any other"
-        when = " and ".join(f"`{name} = {toml(value)}`" for name, value in each.choice.items())
-        yield f"| {cell(where)} | {each.protocol} | {when} | {each.max_request_bytes} before compression |"
+        yield f"| {cell(where)} | {each.protocol} | {_when(each)} | {each.max_request_bytes} before compression |"
     yield ""
+    yield from _places(one)
     for each in one.endpoints:
         if each.warning:
             yield f"{cell(each.warning)}."
+            yield ""
+
+
+def _places(one: Profile) -> Iterator[str]:
+    """What the choices of an input stand for in the addresses."""
+    for each in one.inputs:
+        if each.choices and any(f"{{{each.name}}}" in (to.url or "") for to in one.endpoints):
+            stands = ", ".join(f"`{value}` for `{toml(name)}`" for name, value in each.choices.items())
+            yield f"`{{{each.name}}}` is {stands}."
             yield ""
 
 
@@ -157,15 +164,25 @@ def _known(known: Known) -> Iterator[str]:
 
 
 def _answers(one: Profile) -> Iterator[str]:
-    answers = [answer for each in one.endpoints for answer in each.answers] + list(one.answers)
+    answers = [(answer, _asked(each)) for each in one.endpoints for answer in each.answers]
+    answers += [(answer, "") for answer in one.answers]
     if not answers:
         return
     yield "| answer | what is done | what it means |"
     yield "|---|---|---|"
-    for answer in answers:
+    for answer, asked in answers:
         hint = cell(answer.hint.replace("{host}", "the host"))
-        yield f"| {_answer(answer)} | {_DONE[answer.meaning]} | {hint} |"
+        yield f"| {_answer(answer)}{asked} | {_DONE[answer.meaning]} | {hint} |"
     yield ""
+
+
+def _asked(endpoint: Endpoint) -> str:
+    """Of which endpoint alone an answer is."""
+    return f" ({_when(endpoint) or endpoint.protocol})"
+
+
+def _when(endpoint: Endpoint) -> str:
+    return " and ".join(f"`{name} = {toml(value)}`" for name, value in endpoint.choice.items())
 
 
 _DONE = {"retry": "sent again", "too_large": "halved", "rejected": "counted as lost"}
