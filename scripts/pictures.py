@@ -1,7 +1,7 @@
-"""Pictures of what the command line prints, for the documentation: `docs/images/NAME-80.svg`.
+"""Pictures of what the command line prints, for the documentation: `docs/images/NAME-COLUMNS.svg`.
 
-Run: python scripts/pictures.py [NAME ...] [--folder FOLDER] [--columns 80]. Each command runs in a terminal of so
-many columns (a pseudo-terminal, so that colours and widths are those that a person sees).
+Run: python scripts/pictures.py [NAME ...] [--folder FOLDER]. Each command runs in a terminal of 80 and of 140
+columns (a pseudo-terminal, so that colours and widths are those that a person sees).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
+WIDTHS = (80, 140)
 LINES = 200
 WRONG = """schema = 1
 
@@ -88,6 +89,7 @@ expect.tempo = [{ absent = ["gen_ai.prompt"] }]
 """
 KEYS = ("DD_API_KEY", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY", "HONEYCOMB_API_KEY")
 COMMANDS = {
+    "backends": "backends list",
     "check": "check wrong.toml",
     "demo": "demo",
     "doctor": "doctor refused.toml",
@@ -182,16 +184,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(COMMANDS)}; by default all")
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--columns", type=int, default=80)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for one in options.names or COMMANDS:
-        with tempfile.TemporaryDirectory() as name:
-            furnish(Path(name), COMMANDS[one])
-            text = screen(printed(COMMANDS[one], options.columns, Path(name)), options.columns)
-        path = options.folder / f"{one}-{options.columns}.svg"
-        path.write_text(picture(COMMANDS[one], text, options.columns), encoding="utf-8")
-        print(path)
+        for columns in WIDTHS:
+            with tempfile.TemporaryDirectory() as name:
+                furnish(Path(name), COMMANDS[one])
+                text = screen(printed(COMMANDS[one], columns, Path(name)), columns)
+            path = options.folder / f"{one}-{columns}.svg"
+            path.write_text(picture(COMMANDS[one], text, columns), encoding="utf-8")
+            print(path)
 
 
 if __name__ == "__main__":
