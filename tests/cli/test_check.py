@@ -193,7 +193,8 @@ def test_a_folder_that_is_gone_is_told_in_words(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     code = "import os; os.rmdir(os.getcwd()); from ajolo_fanout.cli.main import main; main(['check'])"
-    command = [sys.executable, "-c", code]
+    # Isolated: with that folder on its path, CPython 3.13.0 fails to import what it needs itself.
+    command = [sys.executable, "-I", "-c", code]
     done = subprocess.run(command, cwd=gone, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("current folder is gone")) == (2, 1)
 
