@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,15 @@ class PlanSampler(sampling.Sampler):
             recorded=shares.recorded,
             everything_out=plan.sampling.propagate == "all",
         )
+
+    @contextmanager
+    def adopting(self) -> Iterator[None]:
+        """Within it, other plans may be adopted; afterwards the present one goes on, and its counts with it."""
+        before = self._sampler
+        try:
+            yield
+        finally:
+            self._sampler = before
 
     @property
     def never_recorded(self) -> int:

@@ -131,6 +131,11 @@ def test_restarted_it_has_its_ports_and_its_spans(start: Start, write: Write) ->
     assert names(collector) == ["after", "before"]
 
 
+def test_waiting_for_one_that_does_not_run_says_so() -> None:
+    with pytest.raises(TimeoutError, match="the Collector isn't running"):
+        OtelCollector().wait_for_spans(1, timeout=0.1)
+
+
 @pytest.mark.usefixtures("otel_collector")  # one can be started here
 def test_one_that_nobody_stopped_ends_with_the_program() -> None:
     code = "from ajolo_fanout.testing import OtelCollector as C; c = C().start(); print(c.folder, c.http_endpoint)"
@@ -144,17 +149,25 @@ def test_one_that_nobody_stopped_ends_with_the_program() -> None:
 # -- in a container ---------------------------------------------------------------------------------------
 
 
-def test_a_container_is_open_to_this_machine_only_and_leaves_nothing_behind(start: Start) -> None:
-    collector = start()
+def runs_in_container(collector: OtelCollector) -> None:
+    """Skips where it runs as a process: without an engine, or with one that hasn't the image."""
     if collector.way != "container":
         pytest.skip(f"it runs as a process. This has it in a container: {PROVIDE_ENGINE}")
+
+
+def in_container(collector: OtelCollector, client: docker.DockerClient) -> Any:
+    """Its container, by its folder."""
+    runs_in_container(collector)
+    folder = collector.folder.as_posix()
+    [found] = [one for one in client.containers.list(ignore_removed=True) if folder in str(one.attrs)]
+    return found
+
+
+def test_a_container_is_open_to_this_machine_only_and_leaves_nothing_behind(start: Start) -> None:
+    collector = start()
     client = docker.from_env()
     try:
-        [container] = [
-            one
-            for one in client.containers.list(ignore_removed=True)
-            if collector.folder.as_posix() in str(one.attrs)
-        ]
+        container = in_container(collector, client)
         published = [binding for some in container.ports.values() if some for binding in some]
         assert {binding["HostIp"] for binding in published} == {"127.0.0.1"}
         assert container.attrs["Config"]["User"].partition(":")[0] == "10001"
@@ -167,6 +180,19 @@ def test_a_container_is_open_to_this_machine_only_and_leaves_nothing_behind(star
     assert not collector.folder.parent.exists()
 
 
+def test_a_container_that_somebody_removes_is_told_and_leaves_nothing_behind(start: Start) -> None:
+    collector = start()
+    client = docker.from_env()
+    try:
+        in_container(collector, client).remove(force=True)
+    finally:
+        client.close()
+    with pytest.raises(TimeoutError, match=r"(?s)isn't running.*somebody else has removed"):
+        collector.wait_for_spans(1, timeout=0.1)
+    collector.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
+    assert not collector.folder.parent.exists()
+
+
 def test_an_image_that_somebody_named_is_not_passed_over(
     engine: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +201,8 @@ def test_an_image_that_somebody_named_is_not_passed_over(
     with pytest.raises(RuntimeError, match=NO_IMAGE) as caught:
         OtelCollector().start()
     assert not isinstance(caught.value, CollectorUnavailable)
+    with pytest.raises(RuntimeError, match="Docker can't look for the image 'No Image'"):
+        OtelCollector("No Image").start()
 
 
 def test_where_the_usual_image_cannot_be_pulled_the_program_is_run(
@@ -195,8 +223,9 @@ def test_where_the_usual_image_cannot_be_pulled_the_program_is_run(
 def test_a_port_that_somebody_takes_in_the_last_moment_is_given_up(
     way: str, request: pytest.FixtureRequest, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request.getfixturevalue("engine" if way == "container" else "binary")
     collector = OtelCollector(binary=request.getfixturevalue("binary")) if way == "process" else start()
+    if way == "container":
+        runs_in_container(collector)
     collector.stop()
     free = Ports.free
     with socket.create_server(("127.0.0.1", 0)) as somebody:
@@ -246,6 +275,18 @@ def _nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_nothing_there")
 def test_without_engine_and_program_it_says_what_would_help() -> None:
     with pytest.raises(CollectorUnavailable, match=r"no Docker engine answers.*AJOLO_COLLECTOR_BINARY"):
+        OtelCollector().start()
+    with pytest.raises(CollectorUnavailable, match=r"an-image was asked for, and is run in a container only"):
+        OtelCollector("an-image").start()
+
+
+@pytest.mark.usefixtures("_nothing_there")
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "docker.errors", None)
+    with pytest.raises(
+        CollectorUnavailable,
+        match=r"package docker.errors isn't installed: pip install 'ajolo-fanout\[testing\]'",
+    ):
         OtelCollector().start()
 
 

@@ -65,6 +65,10 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 def program() -> None:
     """Code under test: installs what it finds, and traces."""
     install_from_config()
+    program_span()
+
+
+def program_span() -> None:
     with early.start_as_current_span("chat gpt-4o") as span:
         span.set_attribute("gen_ai.prompt", "a recipe")
         span.set_attribute("gen_ai.request.model", "gpt-4o")
@@ -152,6 +156,39 @@ def test_nothing_stays_but_the_provider(write: Write) -> None:
     for thread in set(threading.enumerate()) - threads:
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_one_within_another_has_its_spans_to_itself(write: Write) -> None:
+    """A class's fakes, and within them a test's: then the class's go on, by their own file."""
+    write("tracing.toml", ONE)
+    kept = trace.get_tracer("an instrumentation's, for good")
+    with fake_backends() as outer:
+        program()
+        write("other.toml", TWO)
+        with fake_backends() as inner:
+            install_from_config("other.toml")
+            kept.start_span("many", attributes=dict.fromkeys("abcdef", 1)).end()
+            inner.flush()
+            assert [len(span.attributes) for span in inner.spans("store")] == [6]
+        kept.start_span("many", attributes=dict.fromkeys("abcdef", 1)).end()
+        assert outer.flush()
+        assert [len(span.attributes) for span in outer.spans("team")] == [2, 3]
+        assert install_from_config() is outer.harness.fanout
+
+
+def test_one_within_another_leaves_it_its_sampling(write: Write) -> None:
+    write("tracing.toml", TWO + "sampling.ratio = 0.000001\n")
+    write("other.toml", TWO)
+    with fake_backends() as outer:
+        program()
+        with fake_backends() as inner:
+            install_from_config("other.toml")
+            program_span()
+            assert inner.flush()
+            assert len(inner.spans("store")) == 1
+        program_span()
+        assert outer.flush()
+        assert outer.spans("store") == []
 
 
 def test_a_test_that_fails_leaves_no_more(write: Write) -> None:

@@ -56,7 +56,7 @@ DEFAULT_IMAGE = "otel/opentelemetry-collector-contrib:0.145.0"
 """The Collector project's own image, in the version that these tests are proven with."""
 
 _PROVIDE = (
-    "Start a Docker engine that can pull it, name another image in AJOLO_COLLECTOR_IMAGE, or set "
+    f"Start a Docker engine that can pull {DEFAULT_IMAGE}, name another image in AJOLO_COLLECTOR_IMAGE, or set "
     "AJOLO_COLLECTOR_BINARY to a Collector's program, such as otelcol-contrib from "
     "https://github.com/open-telemetry/opentelemetry-collector-releases/releases"
 )
@@ -233,7 +233,9 @@ class OtelCollector:
         while not condition():
             if time.monotonic() >= deadline:
                 arrived = f"waited {timeout:g} s in vain; {len(self.spans)} spans had arrived"
-                raise TimeoutError(f"{arrived}\n{last_words(self.log)}")
+                runs = self._run is not None and self._run.running()
+                gone = "" if runs else ", and the Collector isn't running"
+                raise TimeoutError(f"{arrived}{gone}\n{last_words(self.log)}")
             time.sleep(0.02)
 
     def wait_for_spans(self, count: int, timeout: float = 30.0) -> list[DecodedSpan]:
@@ -261,7 +263,8 @@ class OtelCollector:
         ways = [] if trouble else [_container(DEFAULT_IMAGE, may_be_missing=True)]
         ways += [_process(Path(binary))] if binary else []
         if not ways:
-            raise CollectorUnavailable(f"{trouble}. {_PROVIDE}")
+            only = f"The image {self._image} was asked for, and is run in a container only"
+            raise CollectorUnavailable(f"{trouble}. {only if self._image else _PROVIDE}")
         return ways
 
     def _first_that_runs(self, ways: list[_Way]) -> tuple[Literal["container", "process"], Run]:

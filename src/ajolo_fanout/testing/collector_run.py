@@ -152,7 +152,7 @@ class InContainer:
         container, self._container = self._container, None
         if container is None:
             return
-        from docker.errors import APIError
+        from docker.errors import APIError, NotFound
         from testcontainers.core.exceptions import ContainerStartException
 
         try:
@@ -160,19 +160,30 @@ class InContainer:
             with contextlib.suppress(APIError, ContainerStartException):  # one that has never run
                 container.get_wrapped_container().stop(timeout=_GRACE)
         finally:
-            container.stop()
+            with contextlib.suppress(NotFound):  # somebody else has removed it
+                container.stop()
 
     def running(self) -> bool:
         """See `Run`."""
+        from docker.errors import NotFound
+
         container = self._container.get_wrapped_container()
-        container.reload()
+        try:
+            container.reload()
+        except NotFound:
+            return False
         return str(container.status) in ("created", "running", "restarting")
 
     def log(self) -> str:
         """See `Run`."""
+        from docker.errors import NotFound
+
         if self._container is None:
             return ""
-        out, err = self._container.get_logs()
+        try:
+            out, err = self._container.get_logs()
+        except NotFound:
+            return "(gone with its container, which somebody else has removed)"
         return bytes(out + err).decode("utf-8", "replace")
 
 
@@ -239,7 +250,7 @@ def no_engine() -> str:
         from docker.errors import DockerException
         from testcontainers.core.docker_client import get_docker_host
     except ModuleNotFoundError as error:
-        return f"{error.name} is not installed: pip install 'ajolo-fanout[testing]'"
+        return f"the Python package {error.name} isn't installed: pip install 'ajolo-fanout[testing]'"
     where = get_docker_host() or _USUAL_SOCKET
     trouble = _not_listening(where)
     if trouble:
@@ -264,6 +275,7 @@ def _provide(image: str) -> None:
 
     Raises:
         NoImageError: when it hasn't and can't pull it.
+        RuntimeError: when it can't say: for a text that names no image, say.
     """
     from docker.errors import DockerException, ImageNotFound
 
@@ -271,10 +283,15 @@ def _provide(image: str) -> None:
         try:
             client.images.get(image)
         except ImageNotFound:
-            try:
-                client.images.pull(image)
-            except DockerException as error:
-                raise NoImageError(f"the image {image} can't be pulled: {_said(error)}") from error
+            pass  # pulled below, so that what is told has no cause but the pull's
+        except DockerException as error:
+            raise RuntimeError(f"Docker can't look for the image {image!r}: {_said(error)}") from error
+        else:
+            return
+        try:
+            client.images.pull(image)
+        except DockerException as error:
+            raise NoImageError(f"the image {image} can't be pulled: {_said(error)}") from error
 
 
 def _not_listening(where: str) -> str:

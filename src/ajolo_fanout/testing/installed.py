@@ -10,13 +10,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ajolo_fanout import sdk_internals
 from ajolo_fanout.install import Stage, staged
-from ajolo_fanout.provider import build_provider, empty_plan
+from ajolo_fanout.provider import PlanSampler, build_provider, empty_plan
 from ajolo_fanout.testing.harness import Harness, Swapped, swap
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class Installed:
         """
         if not self.harnesses:
             raise LookupError(
-                "nothing has been installed: the code under test hasn't called install_from_config(), or it was "
-                "told to install nothing (AJOLO_FANOUT_CONFIG=off, OTEL_SDK_DISABLED=true, a file without backends)"
+                "nothing has been installed: the code under test hasn't called install_from_config() since this test "
+                "began (at its import, say, which came before), or it was told to install nothing "
+                "(AJOLO_FANOUT_CONFIG=off, OTEL_SDK_DISABLED=true, a file without backends)"
             )
         return self.harnesses[-1]
 
@@ -81,6 +83,7 @@ def fake_backends(
     The file is found as ever, and its plan is at work as in `fanout()`. On entering it is as if no global
     provider had ever been set; on leaving, what was installed stops, and the earlier provider is global
     again. Tracers that the program keeps, at module level or in an instrumentation, work in the next test.
+    One within another, a test's in its class's, has its spans to itself; afterwards the outer goes on.
 
     Args:
         endpoints: Scheme, host and port for backends that are to have no fake, by name; see `fanout()`.
@@ -103,7 +106,7 @@ def fake_backends(
             stack.callback(handle.shutdown)  # called first
             installed.harnesses.append(Harness(handle, swapped[-1].backends, swapped[-1].files))
 
-        stack.callback(_empty, provider)
+        stack.enter_context(_to_itself(provider))
         stack.enter_context(sdk_internals.no_global_provider())
         stack.enter_context(staged(Stage(adapt, provider, note)))
         yield installed
@@ -119,7 +122,25 @@ def _provider() -> TracerProvider:
     return _kept[0]
 
 
+@contextmanager
+def _to_itself(provider: TracerProvider) -> Iterator[None]:
+    """Within it, nothing of an outer `fake_backends()` is on the provider; afterwards it is as it was before."""
+    processors = sdk_internals.span_processors(provider) or ()
+    limits = copy.copy(sdk_internals.span_limits(provider))
+    sampler = provider.sampler
+    assert isinstance(sampler, PlanSampler), "what build_provider() gives its providers"
+    with sampler.adopting():
+        _empty(provider)
+        try:
+            yield
+        finally:
+            _empty(provider)  # what the program has added; the next test's spans are none of its business
+            for one in processors:
+                provider.add_span_processor(one)
+            if limits is not None:
+                sdk_internals.set_span_limits(provider, limits)
+
+
 def _empty(provider: TracerProvider) -> None:
-    """Take off what the program has added; the next test's spans are none of its business."""
     for one in sdk_internals.span_processors(provider) or ():
         sdk_internals.remove_span_processor(provider, one)
