@@ -15,6 +15,7 @@ import grpc
 import pytest
 import urllib3
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from ajolo_fanout.testing import Answer, OtlpServer, ReceivedRequest, Tls, make_tls, recorded_spans, wait_for
@@ -64,6 +65,20 @@ def test_http_keeps_the_request_and_its_spans(otlp_server: OtlpServer) -> None:
     assert (request.method, request.path, request.headers["x-key"]) == ("POST", "/v1/traces", "abc")
     assert request.body == BODY
     assert [span.name for span in otlp_server.wait_for_spans(4)] == NAMES
+
+
+@pytest.mark.parametrize("answer", [None, Answer(body=b"{}")], ids=["as ever", "scripted"])
+def test_metrics_are_taken_and_are_no_spans(answer: Answer | None) -> None:
+    """As messages the two look alike: a metric would be a span without a name."""
+    metrics = ExportMetricsServiceRequest()
+    metric = metrics.resource_metrics.add().scope_metrics.add().metrics.add(name="a count")
+    metric.sum.data_points.add(as_int=1)
+    with OtlpServer(answer=answer) as server:
+        for path in ("/v1/metrics", "/v1/traces"):
+            body = metrics.SerializeToString() if path == "/v1/metrics" else BODY
+            assert urllib3.request("POST", server.endpoint + path, body=body, headers=PROTOBUF).status == 200
+        assert [request.path for request in server.requests] == ["/v1/metrics", "/v1/traces"]
+        assert [span.name for span in server.spans] == NAMES
 
 
 def test_gzip_is_undone_and_the_size_on_the_wire_kept(otlp_server: OtlpServer) -> None:

@@ -15,6 +15,9 @@ __all__ = ["OK", "Answer", "Answers", "ReceivedRequest"]
 
 PROTOBUF = "application/x-protobuf"
 
+_OTHER_SIGNALS = ("/v1/metrics", "/v1/logs", ".MetricsService/Export", ".LogsService/Export")
+"""How the paths and methods of OTLP's other signals end (opentelemetry.io/docs/specs/otlp)."""
+
 # The usual reading of HTTP statuses as gRPC codes (gRPC's http-grpc-status-mapping.md); else UNKNOWN.
 _GRPC_CODES: Mapping[int, str] = {
     200: "OK",
@@ -56,13 +59,15 @@ class ReceivedRequest:
     at: float
 
     def spans(self) -> list[DecodedSpan]:
-        """The spans in the body, in its order.
+        """The spans in the body, in its order; none where it is OTLP's metrics or logs, by the path.
 
         Raises:
             google.protobuf.message.DecodeError: when the body is no `ExportTraceServiceRequest`.
         """
         from ajolo_fanout.otlp.decode import decode_request
 
+        if self.path.partition("?")[0].endswith(_OTHER_SIGNALS):
+            return []  # as protobuf it would parse, and be spans without a name
         return decode_request(self.body)
 
 

@@ -53,7 +53,8 @@ class OtlpServer:
 
     Without a script it behaves as the OTLP specification says: 405 for another method than POST, 415 for
     anything but protobuf, 400 for a message that doesn't parse, else success. gRPC: UNIMPLEMENTED for another
-    method than `Export`, INVALID_ARGUMENT for a message that doesn't parse. Any HTTP path is taken.
+    method than `Export`, INVALID_ARGUMENT for a message that doesn't parse. Any HTTP path is taken; metrics
+    and logs are, too, and aren't among the spans.
 
     Attributes:
         answer: The script; may be replaced while the server runs.
