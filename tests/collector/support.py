@@ -19,7 +19,7 @@ from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.sdk_internals import span_processors
 from ajolo_fanout.testing import OtelCollector
 
-__all__ = ["PROTOCOLS", "Write", "at", "canonical", "fanned_out", "made", "opened", "put", "wrong"]
+__all__ = ["PROTOCOLS", "Write", "all_of", "at", "canonical", "fanned_out", "made", "opened", "put", "wrong"]
 
 PROTOCOLS = ("http/protobuf", "grpc")
 Write = Callable[[str], Path]
@@ -67,6 +67,13 @@ def put(provider: TracerProvider, spans: Iterable[ReadableSpan]) -> None:
     [processor] = span_processors(provider) or ()
     for span in spans:
         processor.on_end(span)
+
+
+def all_of(collector: OtelCollector, count: int) -> list[DecodedSpan]:
+    """Every span of a Collector that is to get `count`, and that has ended then: any that came twice, too."""
+    collector.wait_for_spans(count)
+    collector.stop()
+    return collector.spans
 
 
 def made(spans: Iterable[ReadableSpan], **resource: Any) -> list[DecodedSpan]:

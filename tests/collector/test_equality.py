@@ -15,7 +15,7 @@ from ajolo_fanout.otlp.decode import DecodedSpan
 from ajolo_fanout.replay.rerun import replayed
 from ajolo_fanout.testing import OtelCollector, fanout, recorded_spans
 
-from .support import PROTOCOLS, Write, at, made, opened, put, wrong
+from .support import PROTOCOLS, Write, all_of, at, made, opened, put, wrong
 
 GENERATED = 1_000
 KNOBS: dict[str, Any] = {
@@ -62,7 +62,7 @@ def test_the_recorded_traces_arrive_equal(protocol: str, otel_collector: OtelCol
         expected = made(replayed(harness.provider, spans))
         harness.replay(spans)
         assert harness.flush(60), harness.health()
-        assert wrong(expected, otel_collector.wait_for_spans(len(expected))) == []
+        assert wrong(expected, all_of(otel_collector, len(expected))) == []
     assert len(expected) == len(spans) > 50
 
 
@@ -77,7 +77,7 @@ def test_a_thousand_generated_spans_arrive_equal(
         assert handle.flush(60), handle.health()
         assert handle.health().backends["one"].counts.delivered == GENERATED
         expected = made(generated, **handle.plan.resource)
-    assert wrong(expected, otel_collector.wait_for_spans(GENERATED)) == []
+    assert wrong(expected, all_of(otel_collector, GENERATED)) == []
     the_scene_is_complete(expected)
 
 

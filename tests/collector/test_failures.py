@@ -18,7 +18,7 @@ from ajolo_fanout.testing import BearerToken, OtelCollector, make_tls, wait_for
 from ajolo_fanout.testing.collector_config import SPANS as SPANS_FILE
 from ajolo_fanout.testing.collector_config import messages
 
-from .support import PROTOCOLS, Write, at, fanned_out, opened
+from .support import PROTOCOLS, Write, all_of, at, fanned_out, opened
 
 Start = Callable[..., OtelCollector]
 
@@ -41,7 +41,7 @@ def spans(handle: Fanout, count: int = SPANS, size: int = 0, first: int = 0) -> 
 
 def each_once(collector: OtelCollector, count: int = SPANS) -> bool:
     """Whether every span is there, and none twice."""
-    arrived = [span.name for span in collector.wait_for_spans(count)]
+    arrived = [span.name for span in all_of(collector, count)]
     return sorted(arrived) == sorted(f"span {number}" for number in range(count))
 
 
@@ -76,8 +76,9 @@ def test_a_request_that_is_too_large_is_halved_until_it_fits(
         spans(handle, size=200_000)
         assert handle.flush(30), handle.health()
         assert handle.health().backends["one"].counts.delivered == SPANS
-    assert each_once(collector)
+    collector.wait_for_spans(SPANS)
     requests, _ = messages((collector.folder / SPANS_FILE).read_bytes())
+    assert each_once(collector)
     assert len(requests) >= 4, "five such spans fit into one MiB, and no more"
 
 

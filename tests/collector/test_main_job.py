@@ -26,7 +26,7 @@ from ajolo_fanout.replay.rerun import replayed, rerun
 from ajolo_fanout.testing import BasicAuth, BearerToken, OtelCollector, make_tls, recorded_spans
 from ajolo_fanout.testing.verify import differences, expect
 
-from .support import Write, opened
+from .support import Write, all_of, opened
 
 CONTENT = ("gen_ai.prompt", "gen_ai.completion")
 
@@ -107,7 +107,7 @@ def each_got_what_the_file_says(plan: Plan, scene: Scene, spans: list[ReadableSp
     """Every span, field by field; and, whatever the steps say, the content is where it should be and nowhere else."""
     for backend in plan.backends:
         expected = expect(backend, spans)
-        arrived = scene.collectors[backend.name].wait_for_spans(len(expected.spans))
+        arrived = all_of(scene.collectors[backend.name], len(expected.spans))
         assert differences(expected, arrived) == [], backend.name
         assert expected.spans, backend.name
     seen = {name: one.spans for name, one in scene.collectors.items()}
@@ -169,7 +169,7 @@ def test_a_wrong_key_is_refused_by_each_and_shown_by_none(scene: Scene, write: W
     for name, collector in scene.collectors.items():
         counts = health.backends[name].counts
         if name == "datadog_agent":
-            assert counts.delivered == len(collector.wait_for_spans(len(spans))) == len(spans)
+            assert counts.delivered == len(all_of(collector, len(spans))) == len(spans)
         else:
             assert counts.delivered == 0
             assert counts.lost.keys() == {"rejected"}, health

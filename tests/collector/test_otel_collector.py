@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,38 +155,37 @@ def runs_in_container(collector: OtelCollector) -> None:
         pytest.skip(f"it runs as a process. This has it in a container: {PROVIDE_ENGINE}")
 
 
-def in_container(collector: OtelCollector, client: docker.DockerClient) -> Any:
-    """Its container, by its folder."""
-    runs_in_container(collector)
-    folder = collector.folder.as_posix()
-    [found] = [one for one in client.containers.list(ignore_removed=True) if folder in str(one.attrs)]
-    return found
-
-
-def test_a_container_is_open_to_this_machine_only_and_leaves_nothing_behind(start: Start) -> None:
+@pytest.fixture
+def contained(start: Start) -> Iterator[tuple[OtelCollector, Any]]:
+    """A Collector and its container, as Docker's own client has it."""
     collector = start()
+    runs_in_container(collector)
     client = docker.from_env()
-    try:
-        container = in_container(collector, client)
-        published = [binding for some in container.ports.values() if some for binding in some]
-        assert {binding["HostIp"] for binding in published} == {"127.0.0.1"}
-        assert container.attrs["Config"]["User"].partition(":")[0] == "10001"
-        collector.stop()
-        left = [one.id for one in client.containers.list(all=True, ignore_removed=True)]
-        assert container.id not in left
-    finally:
-        collector.stop()
-        client.close()
+    folder = collector.folder.as_posix()
+    [container] = [one for one in client.containers.list(ignore_removed=True) if folder in str(one.attrs)]
+    yield collector, container
+    collector.stop()
+    client.close()
+
+
+def test_a_container_is_open_to_this_machine_only_and_leaves_nothing_behind(
+    contained: tuple[OtelCollector, Any],
+) -> None:
+    collector, container = contained
+    published = [binding for some in container.ports.values() if some for binding in some]
+    assert {binding["HostIp"] for binding in published} == {"127.0.0.1"}
+    assert container.attrs["Config"]["User"].partition(":")[0] == "10001"
+    collector.stop()
+    with pytest.raises(docker.errors.NotFound):
+        container.reload()
     assert not collector.folder.parent.exists()
 
 
-def test_a_container_that_somebody_removes_is_told_and_leaves_nothing_behind(start: Start) -> None:
-    collector = start()
-    client = docker.from_env()
-    try:
-        in_container(collector, client).remove(force=True)
-    finally:
-        client.close()
+def test_a_container_that_somebody_removes_is_told_and_leaves_nothing_behind(
+    contained: tuple[OtelCollector, Any],
+) -> None:
+    collector, container = contained
+    container.remove(force=True)
     with pytest.raises(TimeoutError, match=r"(?s)isn't running.*somebody else has removed"):
         collector.wait_for_spans(1, timeout=0.1)
     collector.__exit__(ZeroDivisionError, ZeroDivisionError(), None)

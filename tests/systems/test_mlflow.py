@@ -9,12 +9,11 @@ from typing import Any
 
 import attrs
 import pytest
-from tests.systems.readback import RUNS, SPANS, ask, hexed, total
+from tests.systems.readback import RUNS, SPANS, ask, hexed, kind, parent, sent_through, total
 from tests.systems.serving import free_ports, serving
 from tests.venvs import command
 
-from ajolo_fanout import Fanout, install_from_config
-from ajolo_fanout.replay.rerun import rerun
+from ajolo_fanout import Fanout
 from ajolo_fanout.testing import recorded_spans, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -59,18 +58,17 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
 @pytest.fixture(scope="module")
 def sent(mlflow: Tracking, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fanout]:
     """The recorded traces, to the experiment and to none."""
-    path = tmp_path_factory.mktemp("file") / "tracing.toml"
-    lines = ["schema = 1", "[service]", 'name = "weather"', "[defaults]"]
-    lines += ['processors = [{ type = "dialect", to = "openinference" }]', 'batch.schedule_delay = "60s"']
-    lines += ['timeout = "60s"']
-    lines += ["[backends.mlflow]", 'type = "otlp"', f'endpoint = "{mlflow.url}"']
-    lines += [f'headers = {{ x-mlflow-experiment-id = "{mlflow.experiment}" }}']
-    lines += ["[backends.nowhere]", 'type = "otlp"', f'endpoint = "{mlflow.url}"']
-    path.write_text("\n".join(lines), encoding="utf-8")
-    path.chmod(0o600)
-    with install_from_config(path, set_global=False) as fanout:
-        rerun(fanout.provider, SPANS)
-        fanout.flush(120)
+    text = f"""
+defaults.processors = [{{ type = "dialect", to = "openinference" }}]
+[backends.mlflow]
+type = "otlp"
+endpoint = "{mlflow.url}"
+headers = {{ x-mlflow-experiment-id = "{mlflow.experiment}" }}
+[backends.nowhere]
+type = "otlp"
+endpoint = "{mlflow.url}"
+"""
+    with sent_through(tmp_path_factory.mktemp("file"), text) as fanout:
         yield fanout
 
 
@@ -86,17 +84,16 @@ def test_without_the_experiment_it_is_a_loss_with_its_status(sent: Fanout) -> No
 def test_its_users_see_the_agents_tree(run: str, mlflow: Tracking, sent: Fanout) -> None:
     """Ids, parents, times, types and the state of the whole."""
     shown = {_id(span["span_id"]): span for span in mlflow.trace(run)["spans"]}
-    types = {"agent.invoke": "AGENT", "chat": "LLM", "execute_tool": "TOOL"}
     recorded = recorded_spans(run)
     assert len(shown) == len(recorded)
     for span in recorded:
         there = shown[hexed(span.context.span_id)]
         assert there["name"] == span.name
-        assert _id(there.get("parent_span_id", "")) == (hexed(span.parent.span_id) if span.parent else "")
+        assert _id(there.get("parent_span_id", "")) == parent(span)
         assert int(there["start_time_unix_nano"]) == span.start_time
         assert int(there["end_time_unix_nano"]) == span.end_time
         attributes = {pair["key"]: pair["value"] for pair in there["attributes"]}
-        assert attributes["mlflow.spanType"] == {"string_value": types[span.name.split()[0]]}
+        assert attributes["mlflow.spanType"] == {"string_value": kind(span)}
         assert len(there.get("events", ())) == len(span.events)
 
 
