@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,9 +17,10 @@ import pytest
 from testcontainers.core.config import testcontainers_config
 
 from ajolo_fanout.testing import BasicAuth, BearerToken, CollectorUnavailable, OtelCollector, make_tls
+from ajolo_fanout.testing.collector import DEFAULT_IMAGE
 from ajolo_fanout.testing.collector_run import Ports
 
-from .conftest import PROVIDE_ENGINE
+from .conftest import CHECKOUT, PROVIDE_ENGINE
 from .support import PROTOCOLS, Write, at, fanned_out
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
@@ -144,6 +146,17 @@ def test_one_that_nobody_stopped_ends_with_the_program() -> None:
     assert not Path(folder).exists()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+
+
+def test_the_usual_image_is_of_the_version_that_is_built_here() -> None:
+    """What is proven with the one holds for the other."""
+    recipe = (CHECKOUT / "tests/collector/builder.yaml").read_text(encoding="utf-8")
+    version = DEFAULT_IMAGE.rpartition(":")[2]
+    assert f"\n  version: {version}\n" in recipe
+    others = re.findall(
+        r"(?:contrib|collector)/(?:receiver|exporter|processor|connector|extension)/.* v(.+)", recipe
+    )
+    assert set(others) == {version}
 
 
 # -- in a container ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tarfile
 import xml.etree.ElementTree as ET
@@ -16,7 +17,8 @@ from ajolo_fanout.testing import OtlpServer
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
-RELEASE = "0.1.8"
+_PIN = re.compile(r"^ajolopy\[otel\]==(.+)$", re.MULTILINE)
+[RELEASE] = _PIN.findall((CHECKOUT / "tests/venvs/ajolopy_tests.txt").read_text(encoding="utf-8"))
 FOLDERS = ("observability", "agent", "workflow", "lifecycle")
 FEWEST = 200
 """That many pass at the least: where fewer do, something else is wrong than our provider."""
