@@ -189,6 +189,18 @@ def test_one_within_another_leaves_it_its_sampling(write: Write) -> None:
         program_span()
         assert outer.flush()
         assert outer.spans("store") == []
+        assert outer.health().backends["store"].counts.never_recorded == 2
+
+
+def test_a_provider_of_the_programs_own_keeps_nothing_of_ours(write: Write) -> None:
+    write("tracing.toml", TWO)
+    own = TracerProvider(shutdown_on_exit=False)
+    with fake_backends() as installed:
+        trace.set_tracer_provider(own)
+        program()
+        assert installed.flush()
+        assert len(installed.spans("store")) == 1
+    assert sdk_internals.span_processors(own) == ()
 
 
 def test_a_test_that_fails_leaves_no_more(write: Write) -> None:
