@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import ssl
 import time
 from pathlib import Path
 
 import pytest
-from tests.delivery.hostile import Hostile, answering, drip, hang_on_answer
+from tests.delivery.hostile import Hostile, answering, drip, hang_on_answer, read_request
 from tests.delivery.support import KEY, PROTOCOLS, backend, readable, rigged, with_files
 
 from ajolo_fanout.config.tls import TlsSettings
@@ -129,6 +131,76 @@ def test_an_endless_answer_is_cut_off() -> None:
         started = time.monotonic()
         assert sender(server.url).send(b"", 1, 5).kind == "delivered"
         assert time.monotonic() - started < 2
+
+
+FINAL = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints\r\nlink: </x>"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_interim_answers_are_read_over(interim: bytes, times: int) -> None:
+    with Hostile(answering(b"HTTP/1.1 %b\r\n\r\n" % interim * times + FINAL)) as server:
+        assert sender(server.url).send(b"body", 1, 5).kind == "delivered"
+
+
+def test_what_follows_an_interim_answer_isn_t_taken_for_the_next_request_s() -> None:
+    """The final answer comes a moment later, on a connection that must not be used meanwhile."""
+
+    def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        for status in (b"200 OK", b"400 Bad Request"):
+            read_request(connection, got)
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            server.woken.wait(0.1)
+            connection.sendall(b"HTTP/1.1 %b\r\ncontent-length: 0\r\n\r\n" % status)
+
+    with Hostile(behave) as server:
+        one = sender(server.url)
+        assert one.send(b"body", 1, 5).status == "200"
+        assert one.send(b"body", 1, 5).status == "400"
+        assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nco", b"HTTP/1.1 103 Ea"])
+def test_an_answer_that_is_cut_off_after_an_interim_one_is_no_success(head: bytes) -> None:
+    def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        read_request(connection, got)
+        connection.sendall(head)
+
+    with Hostile(behave) as server:
+        outcome = sender(server.url).send(b"body", 1, 5)
+        assert (outcome.kind, outcome.status) == ("retry", "reset")
+
+
+def test_a_connection_that_switched_protocols_has_given_no_answer() -> None:
+    def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        read_request(connection, got)
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n\x00\x01\r\n")
+        while part := connection.recv(65536):
+            got += part
+
+    with Hostile(behave) as server:
+        one = sender(server.url)
+        assert [one.send(b"body", 1, 5).kind for _ in range(2)] == ["retry", "retry"]
+        assert len(server.received) == 2, "it isn't used again"
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, "delivered"), (403, "rejected"), (503, "retry")])
+def test_the_status_counts_where_the_body_isn_t_of_its_encoding(status: int, kind: str) -> None:
+    """A server that answers so once does so always: sent again, the spans would be taken again and again."""
+    raw = b"HTTP/1.1 %d X\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nabcd" % status
+    with Hostile(answering(raw)) as server:
+        outcome = sender(server.url).send(b"body", 1, 5)
+        assert (outcome.kind, outcome.status) == (kind, str(status))
+        assert "content-encoding" in outcome.message
+
+
+def test_a_partial_success_with_many_words_is_read_to_its_end() -> None:
+    """Some intakes give a reason for every span."""
+    words = {"errorMessage": "span 7: no such tenant; " * 4000, "rejectedSpans": "5"}
+    body = json.dumps({"partialSuccess": words}).encode()
+    with OtlpServer(answer=Answer(body=body, content_type="application/json")) as server:
+        outcome = sender(server.endpoint).send(b"", 10, 5)
+        assert (outcome.kind, outcome.rejected) == ("partial", 5)
 
 
 RAW = [

@@ -79,6 +79,32 @@ def test_tempo_s_trace_too_large_is_no_reason_to_halve() -> None:
         assert dict(rig.counts.lost) == {"rejected": 8}
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["request rate limit exceeded", "request failed: context deadline exceeded", "message quota exceeded"],
+)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_limit_that_is_of_no_size_is_no_reason_to_halve(protocol: str, words: str) -> None:
+    """A server that has had too many requests would get twice as many."""
+    answer = Answer(status=400, code="RESOURCE_EXHAUSTED", message=words)
+    with OtlpServer(protocol, answer=answer) as server, rigged(backend(server.endpoint, protocol)) as rig:
+        rig.offer(8)
+        assert rig.flush()
+        assert len(server.requests) == 1
+        assert dict(rig.counts.lost) == {"rejected": 8}
+
+
+def test_a_grpc_answer_that_is_too_large_is_no_request_that_is_too_large() -> None:
+    """The words for both are alike in gRPC; halved, the spans would be taken again and again."""
+    answer = Answer(body=b"x" * 5_000_000)
+    with OtlpServer("grpc", answer=answer) as server, rigged(backend(server.endpoint, "grpc")) as rig:
+        rig.offer(8)
+        assert rig.flush()
+        assert len(server.requests) == 1
+        assert rig.counts.delivered == 8
+        assert "answer of more than" in rig.ledger.health().last_error
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("known", [True, False])
 def test_one_span_that_is_too_large_alone_arrives_without_its_bulk_and_marked(

@@ -57,7 +57,10 @@ def partial(rejected: int, message: str = "") -> bytes:
         (JSON, b"{", Response(kind="other")),
         (JSON, b"[" * 100_000, Response(kind="other")),
         ("text/html; charset=utf-8", b"hello", Response(kind="html")),
-        ("text/html", b"", Response(kind="html")),
+        ("text/html", b"", Response(kind="empty")),  # what a framework calls an answer that says nothing
+        ("text/html", b"\r\n", Response(kind="empty")),
+        ("text/html", b'{"partialSuccess": {"rejectedSpans": 3}}', Response(3, "", "otlp")),
+        ("text/html", b"{{ not filled in }}", Response(kind="html")),
         ("", b"\n <!DOCTYPE HTML><p>", Response(kind="html")),
         (JSON, b"<HTML lang=en>", Response(kind="html")),
         (PROTOBUF, b"<html>", Response(kind="html")),

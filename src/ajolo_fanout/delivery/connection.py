@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import socket
 import struct
 import threading
@@ -123,8 +124,7 @@ class Line:
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
             with contextlib.suppress(OSError):
-                # shutdown() wakes a thread that reads or writes; on a TLS socket it takes the plain one under
-                # it.
+                # Wakes a thread that reads or writes; of a TLS socket, it takes the plain one under it.
                 socket.socket.shutdown(raw, socket.SHUT_RDWR)
 
     def forsake(self) -> None:
@@ -167,28 +167,65 @@ class BoundedSocket:
         self._raw.close()
 
 
+_INTERIM = re.compile(rb"HTTP/1\.[0-9] 1[0-9][0-9]")
+"""A status that is no answer yet. Nobody asks for 101: what follows it will be no HTTP, and an error."""
+
+_STATUS_BYTES = len(b"HTTP/1.1 100")
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_LONGEST_HEAD = 64 * 1024
+_PART = 8192
+
+
 class _BoundedReader(io.RawIOBase):
-    """One answer, whose head must be whole: to `http.client` the beginning "HTTP/1.1 200" is a success."""
+    """One answer from its final head on, which must be whole: to `http.client` "HTTP/1.1 200" is a success."""
 
     def __init__(self, raw: socket.socket, line: Line) -> None:
         self._raw = raw
         self._stream = raw.makefile("rb", buffering=0)  # keeps the socket open until this is closed, too
         self._line = line
+        self._begun = False
+        self._ready = b""  # received and not handed out
         self._head: bytes | None = b""  # until it is complete
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
-        self._raw.settimeout(self._line.left())
-        count = self._stream.readinto(buffer)
+    def readinto(self, buffer: Any) -> int:
+        if not self._begun:
+            self._begun = True
+            self._ready = self._beginning()
+        part = self._ready[: len(buffer)] or self._receive(len(buffer))
+        self._ready = self._ready[len(part) :]
+        buffer[: len(part)] = part
         if self._head is not None:
-            if not count and self._head:
+            if not part and self._head:
                 raise ConnectionResetError("the answer was cut off in its head")
-            self._head += bytes(memoryview(buffer)[: count or 0])
-            if b"\n\r\n" in self._head or b"\n\n" in self._head:
+            self._head += part
+            if _END_OF_HEAD.search(self._head):
                 self._head = None
-        return count
+        return len(part)
+
+    def _beginning(self) -> bytes:
+        """The first bytes of the final answer; the interim ones (102, 103…) before it are read over.
+
+        `http.client` reads over 100 alone: it would take any other for the answer, and the one that follows
+        for the next request's.
+        """
+        got = self._receive(_PART)
+        while got and (_INTERIM.match(got) or (len(got) < _STATUS_BYTES and b"\n" not in got)):
+            end = _END_OF_HEAD.search(got)
+            if end is not None:
+                got = got[end.end() :] or self._receive(_PART)
+                continue
+            more = self._receive(_PART)
+            if not more or len(got) > _LONGEST_HEAD:
+                break  # cut off, or no head at all: `http.client` is to say so
+            got += more
+        return got
+
+    def _receive(self, most: int) -> bytes:
+        self._raw.settimeout(self._line.left())
+        return self._stream.read(most) or b""
 
     def close(self) -> None:
         self._stream.close()

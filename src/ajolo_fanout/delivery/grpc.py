@@ -17,7 +17,7 @@ import grpc  # type: ignore[import-untyped]
 from ajolo_fanout import surroundings
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.answers import Reading
-from ajolo_fanout.delivery.grpc_outcome import grpc_failure, grpc_success
+from ajolo_fanout.delivery.grpc_outcome import ANSWER_LIMIT, grpc_failure, grpc_success
 from ajolo_fanout.delivery.headers import reveal, user_agent
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.proxy import proxy_options
@@ -28,9 +28,6 @@ from ajolo_fanout.values import Secret
 __all__ = ["METHOD", "GrpcSender"]
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-
-_FAR_LIMIT = 4 * 1024 * 1024
-"""Bytes of an answer that are taken; OTLP's own are tiny."""
 
 
 class GrpcSender:
@@ -157,7 +154,7 @@ class GrpcSender:
             # Its own connections: no other channel's settings or state.
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", _FAR_LIMIT),
+            ("grpc.max_receive_message_length", ANSWER_LIMIT),
             ("grpc.enable_retries", 0),  # redelivery is ours
             ("grpc.primary_user_agent", user_agent()),
             # A trial request must find out now, not after the two minutes of gRPC's own backoff. The

@@ -19,7 +19,7 @@ from ajolo_fanout.delivery.outcome import Outcome, excerpt, names_a_size
 from ajolo_fanout.delivery.rpc_status import retry_delay
 from ajolo_fanout.otlp.response import read_response
 
-__all__ = ["grpc_failure", "grpc_success"]
+__all__ = ["ANSWER_LIMIT", "grpc_failure", "grpc_success"]
 
 RETRYABLE = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
@@ -29,6 +29,11 @@ _UNTRUSTED = re.compile(r"certificate[ _]verify[ _]failed|hostname verification|
 
 # gRPC's words where the other side ends TLS without having been asked anything yet; its reason isn't among them.
 _CUT = re.compile(r"TSI_|handshake|socket closed|connection reset", re.IGNORECASE)
+
+ANSWER_LIMIT = 4 * 1024**2 + 1
+"""Bytes of an answer that are taken; OTLP's own are tiny. Odd, so that gRPC's words for an answer that is
+larger ("Received message larger than max (5000000 vs. 4194305)") aren't taken for those of a server to which
+a request was too large: the usual limit is 4 MiB."""
 
 Trailers = Sequence[tuple[str, str | bytes]]
 
@@ -56,6 +61,10 @@ def grpc_failure(
         trailers: The trailing metadata.
         certificate: False where we showed none on a TLS connection.
     """
+    if code == "RESOURCE_EXHAUSTED" and f"vs. {ANSWER_LIMIT})" in details:
+        # Only a success has a message: the spans were taken, and would be again.
+        warning = f"OK from {reading.backend} with an answer of more than {ANSWER_LIMIT - 1} bytes"
+        return Outcome("delivered", "OK", warning)
     asked, delay = retry_delay(trailers)
     meaning: Literal["retry", "too_large", "rejected"] = "rejected"
     if code in ("RESOURCE_EXHAUSTED", "OUT_OF_RANGE") and names_a_size(details):

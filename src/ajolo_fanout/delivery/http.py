@@ -27,8 +27,11 @@ from ajolo_fanout.values import Secret
 
 __all__ = ["HttpSender", "exchange", "pool_manager"]
 
-_MOST_OF_A_BODY = 64 * 1024
-"""Bytes of an answer that are read. OTLP's own are tiny; what is longer is cut off with its connection."""
+_MOST_OF_A_BODY = 1024**2
+"""Bytes of an answer that are read. OTLP's own are tiny, even with a reason for each span that was refused;
+what is longer is cut off with its connection."""
+
+_UNREADABLE = b"a body that isn't of the content-encoding it names"
 
 
 class HttpSender:
@@ -197,20 +200,22 @@ def exchange(
         preload_content=False,
     )
     whole = False
+    fields: Mapping[str, str] = response.headers
+    answer = b""
     try:
-        answer = b""
-        while len(answer) < _MOST_OF_A_BODY:
+        while not whole and len(answer) < _MOST_OF_A_BODY:
             part = response.read(_MOST_OF_A_BODY - len(answer))
-            if not part:
-                whole = True
-                break
+            whole = not part
             answer += part
-        return response.status, response.headers, answer
+    except urllib3.exceptions.DecodeError:
+        # The server has answered, and would answer the same again: the status counts.
+        fields, answer = {**fields, "content-type": "text/plain"}, _UNREADABLE
     finally:
         if whole:
             response.release_conn()
         else:
             response.close()
+    return response.status, fields, answer
 
 
 def pool_manager(url: str, line: Line, context: ssl.SSLContext | None) -> urllib3.PoolManager:

@@ -84,20 +84,22 @@ def excerpt(text: str, mask: Callable[[str], str]) -> str:
     return shortened(mask(shown), EXCERPT_LENGTH)
 
 
-_A_SIZE = re.compile(
-    r"(?:message|request|body|payload|entity)[^.]{0,60}?(?:larger than|too large|too big|exceed)",
-    re.IGNORECASE,
-)
+_A_REQUEST = r"(?:message|request|body|payload|entity)"
+_TOO_LARGE = re.compile(rf"{_A_REQUEST}[^.]{{0,60}}?(?:larger than|too large|too big)", re.IGNORECASE)
+_EXCEEDS = re.compile(rf"{_A_REQUEST}[^.]{{0,60}}?exceed", re.IGNORECASE)
+_A_SIZE = re.compile(r"size|length|byte|\d ?[kmg]i?b\b|(?:body|payload|entity) exceed", re.IGNORECASE)
+_A_RATE = re.compile(r"\b(?:rate|quota)", re.IGNORECASE)
 
 
 def names_a_size(text: str) -> bool:
     """Whether a server's words are about the size of a request.
 
     Sources: grpc-go "grpc: received message larger than max (5 vs. 4)", tonic "Error, decoded message length
-    too
-    large: found 5 bytes, the limit is: 4 bytes", grpc-java "gRPC message exceeds maximum size 4", the
-        Collector
-    "request body too large". Tempo's "TRACE_TOO_LARGE: max size of trace … exceeded" is none: a smaller
-    request doesn't mend it.
+    too large: found 5 bytes, the limit is: 4 bytes", grpc-java "gRPC message exceeds maximum size 4", the
+    Collector "request body too large". Tempo's "TRACE_TOO_LARGE: max size of trace … exceeded" is none: a
+    smaller request doesn't mend it. Nor are "request rate limit exceeded", which would be answered with more
+    requests, and "request failed: deadline exceeded".
     """
-    return _A_SIZE.search(text) is not None
+    if _A_RATE.search(text):
+        return False
+    return bool(_TOO_LARGE.search(text) or (_EXCEEDS.search(text) and _A_SIZE.search(text)))

@@ -16,6 +16,7 @@ __all__ = ["Response", "read_response"]
 
 Kind = Literal["otlp", "empty", "json", "html", "other"]
 
+_PAGES = ("text/html", "application/xhtml+xml")
 _HTML_STARTS = (b"<!doctype html", b"<html")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -45,12 +46,16 @@ def read_response(content_type: str | None, body: bytes) -> Response:
     """
     media = (content_type or "").partition(";")[0].strip().lower()
     start = body.removeprefix(_BYTE_ORDER_MARK).lstrip()
-    if not body and media != "text/html":
+    if not start:
         return Response(kind="empty")
-    if media in ("text/html", "application/xhtml+xml") or start[:15].lower().startswith(_HTML_STARTS):
+    if start[:15].lower().startswith(_HTML_STARTS):
         return Response(kind="html")
     if start[:1] in (b"{", b"["):  # no ExportTraceServiceResponse starts so: these would be fields 15 and 11
-        return _from_json(start)
+        found = _from_json(start)
+        if found.kind != "other" or media not in _PAGES:
+            return found
+    if media in _PAGES:
+        return Response(kind="html")
     if media in ("application/x-protobuf", "application/protobuf", "application/octet-stream", ""):
         return _from_protobuf(body, strict=media != "application/x-protobuf")
     return Response(kind="json" if media == "application/json" and _is_json(start) else "other")
