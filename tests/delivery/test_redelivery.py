@@ -6,13 +6,14 @@ import threading
 import time
 from collections import Counter
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.delivery.hostile import Hostile, close_after_one, refused
-from tests.delivery.support import PROTOCOLS, Rig, backend, rendition, retry, rigged
+from tests.delivery.support import PROTOCOLS, Rig, backend, rendition, retry, rigged, spooled
 
 from ajolo_fanout.delivery.spooling import split
 from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
@@ -150,6 +151,31 @@ def test_while_a_backend_is_down_there_is_one_trial_request_at_a_time() -> None:
         assert rig.flush(10), rig.ledger.health()
         assert time.monotonic() - started < 5
         assert rig.counts.delivered == 500
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("mode", ["off", "on_failure", "always"])
+def test_one_batch_that_never_gets_through_doesn_t_keep_the_others_back(
+    protocol: str, mode: str, tmp_path: Path
+) -> None:
+    """A gateway that times out over one batch alone, always: as if the backend were down, to that one."""
+
+    def answer(request: ReceivedRequest) -> Answer:
+        return Answer(status=504 if b"monster" in request.body else 200)
+
+    with OtlpServer(protocol, answer=answer) as server:
+        plan = backend(server.endpoint, protocol)
+        with rigged(plan if mode == "off" else spooled(plan, tmp_path / "spool", mode)) as rig:
+            rig.ledger.seen(1)
+            rig.outlet.offer_all([rendition(name="monster")])
+            server.wait_for_requests(1, 30)
+            for _ in range(10):
+                rig.offer(5)
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
+            server.wait_for_spans(50, 60)
+            assert "monster" not in {span.name for span in server.spans}
+            server.answer = None
+            server.wait_for_spans(51, 60)
 
 
 def test_many_small_batches_are_joined_to_full_requests_when_they_drain() -> None:

@@ -52,6 +52,11 @@ class Undelivered:
     tried: Sequence[Rendition] = ()
     progress: bool = False
 
+    @property
+    def refused_at_once(self) -> bool:
+        """Whether its first request failed: the backend is down, or can't take this batch."""
+        return not self.progress and self.outcome.status != TIME_OVER
+
 
 @attrs.define
 class _Run:

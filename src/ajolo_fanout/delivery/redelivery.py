@@ -281,8 +281,8 @@ class Redelivery:
                 now, next_try = self._clock(), self._backoff.next_try
                 if self._store and now >= next_try:
                     self._sending = True
-                    most = self._batch_size, self._dispatch.join_bytes
-                    return partial(self._again, self._store.load(*most, trial=self._backoff.down))
+                    most, trial = (self._batch_size, self._dispatch.join_bytes), self._backoff.down
+                    return partial(self._again, self._store.load(*most, trial=trial), trial=trial)
                 look_at = max(next_try, self._look_at)
                 if self._spooling is not None and now >= look_at:
                     self._look_at = now + _LOOK
@@ -297,7 +297,7 @@ class Redelivery:
         """Wait for a change, or so long; a server may name a time beyond what a lock can wait. Under the lock."""
         self._changed.wait(seconds if seconds is None else min(seconds, _LONGEST_PAUSE))
 
-    def _again(self, load: Sequence[Held]) -> None:
+    def _again(self, load: Sequence[Held], *, trial: bool) -> None:
         """Send from the store."""
         renditions = [one for held in load for one in held.renditions]
         account = GateAccount(self._books, "retry")
@@ -307,12 +307,13 @@ class Redelivery:
             if not self._stopped:
                 open_ones = split([held.renditions for held in load], rest)
                 back = [Held.of(mine, held.born) for held, mine in zip(load, open_ones, strict=True) if mine]
-                self._store.put_back(back)
+                self._store.put_back(back, behind=trial and _refused(undelivered))
             self._judge(undelivered)
 
     def _replay(self, spooling: Spooling, asked: int, news: int) -> None:
         """Send from the disk; `asked`: those who wanted it before this look began, `news`: what it was for."""
-        taken = spooling.take(self._batch_size, trial=self._backoff.down)
+        trial = self._backoff.down
+        taken = spooling.take(self._batch_size, trial=trial)
         undelivered = None
         if taken.parts and self._clock() < self._backoff.next_try:
             # Another request failed meanwhile, and perhaps the server named a time.
@@ -330,6 +331,8 @@ class Redelivery:
                 to_blame = undelivered is not None and {*map(id, undelivered.tried)} <= {*map(id, mine)}
                 outcome = undelivered.outcome if undelivered is not None and to_blame else None
                 spooling.settle(part, mine, outcome, account.lost)
+            if trial and _refused(undelivered):
+                spooling.pass_over()
         if undelivered is not None or not taken.parts:
             spooling.rest()
         with self._changed:
@@ -370,6 +373,11 @@ class Redelivery:
         self._books.tell("too_old", message, count)
         if not self._store:
             self._changed.notify_all()
+
+
+def _refused(undelivered: Undelivered | None) -> bool:
+    """Whether the next trial is another batch's: a gateway may time out over this one alone, for ever."""
+    return undelivered is not None and undelivered.refused_at_once
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""What one backend's redelivery holds in memory: batches in the order in which they came."""
+"""What one backend's redelivery holds in memory: batches in the order in which they are to be sent."""
 
 from __future__ import annotations
 
@@ -48,9 +48,12 @@ class RetryStore:
         """Put a batch behind all others."""
         self._batches.append(held)
 
-    def put_back(self, batches: Sequence[Held]) -> None:
-        """Put what was taken by `load` in front again, in its order."""
-        self._batches.extendleft(reversed(batches))
+    def put_back(self, batches: Sequence[Held], *, behind: bool = False) -> None:
+        """Put what was taken by `load` in front again, in its order, or behind all others."""
+        if behind:
+            self._batches.extend(batches)
+        else:
+            self._batches.extendleft(reversed(batches))
 
     def load(self, max_spans: int, max_bytes: int, *, trial: bool) -> list[Held]:
         """Take the oldest: one batch for a trial, else what fills a request."""

@@ -137,6 +137,7 @@ class Spooling:
         """Why the last batch wasn't taken; None while it takes them."""
         self._trouble = ""
         self._rests_until = 0.0
+        self._passed = 0  # of the oldest, those that go last
 
     def open(self) -> None:
         """Make folder and database, and say why not."""
@@ -232,7 +233,7 @@ class Spooling:
         spans = size = 0
         max_bytes = self._join_bytes()
         while spans < max_spans and size < max_bytes and not (trial and parts):
-            lease = self._spool.lease()
+            lease = self._spool.lease(skip=self._passed)
             self._given_up(lease.too_old, "too_old", "waited too long in the spool")
             if lease.message:
                 self._failed("error", f"the spool can't be read: {lease.message}", 0)
@@ -244,8 +245,14 @@ class Spooling:
                     spans += len(part.renditions)
                     size += len(batch.body)
             if not lease.batches and not lease.damaged:
-                return Taken(tuple(parts), lease.due)
+                if parts or not self._passed:
+                    return Taken(tuple(parts), lease.due)
+                self._passed = 0  # all others are sent
         return Taken(tuple(parts), 0.0)
+
+    def pass_over(self) -> None:
+        """The oldest batch that isn't passed over yet was tried alone and not taken: others go first now."""
+        self._passed += 1
 
     def _part(self, ticket: Ticket, body: bytes) -> Part | None:
         try:

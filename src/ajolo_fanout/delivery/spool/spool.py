@@ -125,17 +125,18 @@ class Spool:
         except Failure as failure:
             return Put(stored=False, reason=failure.reason, message=failure.message)
 
-    def lease(self, limit: int = 1) -> Lease:
+    def lease(self, limit: int = 1, *, skip: int = 0) -> Lease:
         """Take the oldest batches that may be sent now; nobody else gets them while this process lives.
 
         Args:
             limit: How many; their bodies stand in memory.
+            skip: How many of the oldest are left out.
         """
         now = self._clock()
         try:
             if not self._owed and self._engine.read(self._nothing_to_do):
                 return Lease()
-            took = self._write(partial(self._take, limit, now), then=self._keep_all)
+            took = self._write(partial(self._take, limit, skip, now), then=self._keep_all)
         except Failure as failure:
             return Lease(message=failure.message)
         batches = tuple(
@@ -294,9 +295,9 @@ class Spool:
             disk = size + _SLACK - store.unused(hands.connection)
         return max(0, over), max(0, disk)
 
-    def _take(self, limit: int, now: float, hands: Hands) -> _Taken:
+    def _take(self, limit: int, skip: int, now: float, hands: Hands) -> _Taken:
         too_old = self._clean(hands, now)
-        entries, damaged = store.take(hands.connection, hands.me, now, limit)
+        entries, damaged = store.take(hands.connection, hands.me, now, limit, skip)
         tickets = [Ticket(one.key, hands.me, one.spans, one.created, one.attempts) for one in entries]
         return _Taken(entries, tickets, damaged, too_old, store.next_due(hands.connection, now))
 

@@ -250,11 +250,12 @@ def delete_waiting(connection: sqlite3.Connection, reason: str, where: str = "",
 
 
 def take(
-    connection: sqlite3.Connection, me: str, now: float, limit: int
+    connection: sqlite3.Connection, me: str, now: float, limit: int, skip: int = 0
 ) -> tuple[list[Entry], list[Damaged]]:
-    """Lease the oldest batches that may be sent now; take out those that are damaged."""
+    """Lease the oldest batches that may be sent now, but for `skip`; take out those that are damaged."""
     rows = connection.execute(
-        f"{JOINED} WHERE b.owner IS NULL AND b.not_before <= ? ORDER BY b.created, b.id LIMIT ?", (now, limit)
+        f"{JOINED} WHERE b.owner IS NULL AND b.not_before <= ? ORDER BY b.created, b.id LIMIT ? OFFSET ?",
+        (now, limit, skip),
     ).fetchall()
     taken: list[Entry] = []
     damaged: list[Damaged] = []
