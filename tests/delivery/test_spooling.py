@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.delivery.hostile import Hostile, hang_on_answer, refused
-from tests.delivery.support import KEY, PROTOCOLS, Rig, backend, rendition, retry, rigged, spooled
+from tests.delivery.support import KEY, PROTOCOLS, Rig, backend, rendition, rigged, spooled
 
 from ajolo_fanout.config.document import parse
 from ajolo_fanout.delivery.outlet import shutdown_all
@@ -27,14 +25,9 @@ from ajolo_fanout.delivery.spool import survey
 from ajolo_fanout.fanout import Fanout
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
-from ajolo_fanout.values import Duration, Secret, Size
+from ajolo_fanout.values import Duration
 
 MODES = ("on_failure", "always")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
 
 
 def on_disk(folder: Path) -> int:
@@ -161,115 +154,6 @@ def test_several_that_hang_all_have_their_time_for_the_disk(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("protocol", "answer"),
     [
-        ("http/protobuf", Answer(status=401)),
-        ("http/protobuf", Answer(status=403)),
-        ("http/protobuf", Answer(status=404)),
-        ("grpc", Answer(status=401)),
-        ("grpc", Answer(status=403)),
-        ("grpc", Answer(status=404)),
-    ],
-)
-@pytest.mark.parametrize("mode", MODES)
-def test_what_an_operator_can_mend_stays_in_the_spool(
-    protocol: str, answer: Answer, mode: str, folder: Path
-) -> None:
-    with OtlpServer(protocol, answer=answer) as server:
-        port = server.port
-        with rigged(spooled(backend(server.endpoint, protocol), folder, mode)) as rig:
-            rig.offer(10)
-            assert rig.flush()
-            wait_for(lambda: rig.counts.spooled == 10, 30, "the spool")
-            assert rig.ledger.state == "failing"
-            assert rig.counts.lost_total == 0
-            assert rig.shutdown()
-    assert on_disk(folder) == 10
-    with (
-        OtlpServer(protocol, port=port) as server,
-        rigged(spooled(backend(server.endpoint, protocol), folder, mode)) as rig,
-    ):
-        # Put off for half a minute, so that other batches go first; another batch finds the backend mended.
-        rig.offer(1)
-        assert rig.flush()
-        assert rig.counts.delivered == 1
-        assert on_disk(folder) in (0, 10)
-
-
-def test_a_shutdown_doesn_t_wait_for_what_is_put_off(tmp_path: Path) -> None:
-    """Whenever it comes, also in the middle of a look into the spool."""
-    with OtlpServer(answer=Answer(status=403)) as server:
-        for number in range(6):
-            with rigged(spooled(backend(server.endpoint), tmp_path / str(number), "always")) as rig:
-                rig.offer(10)
-                assert rig.flush(10)
-                started = time.monotonic()
-                assert rig.shutdown(20)
-                assert time.monotonic() - started < 3, "less than the pause between two looks"
-
-
-def test_a_key_that_is_mended_in_its_file_is_used_for_what_was_kept(folder: Path, tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    key.write_text("old")
-
-    def answer(request: ReceivedRequest) -> Answer:
-        return Answer(status=200 if request.headers["x-key"] == "new" else 403)
-
-    with OtlpServer(answer=answer) as server:
-        plan = spooled(backend(server.endpoint, headers={"x-key": Secret.from_file(key)}), folder)
-        with rigged(plan) as rig:
-            for _ in range(3):  # batches of their own
-                rig.offer(4)
-                assert rig.flush()
-            assert rig.counts.spooled == 12
-            key.write_text("new")
-            server.wait_for_spans(4)  # one that hadn't been tried yet
-
-
-def test_without_a_spool_the_same_is_lost() -> None:
-    with OtlpServer(answer=Answer(status=403)) as server, rigged(backend(server.endpoint)) as rig:
-        rig.offer(10)
-        assert rig.flush()
-        assert dict(rig.counts.lost) == {"rejected": 10}
-
-
-def test_one_batch_that_is_always_refused_doesn_t_keep_the_others_back(folder: Path) -> None:
-    """A firewall in front of the backend that dislikes a prompt answers 403 to that batch alone."""
-
-    def answer(request: ReceivedRequest) -> Answer:
-        return Answer(status=403 if b"DROP TABLE" in request.body else 200)
-
-    with OtlpServer() as server:
-        port, url = server.port, server.endpoint
-    with rigged(spooled(backend(url), folder)) as rig:
-        for number in range(9):
-            rig.ledger.seen(2)
-            names = ["DROP TABLE" if number == 4 else "harmless", "another"]
-            rig.outlet.offer_all([rendition(name=name) for name in names])
-            assert rig.flush()
-        assert rig.shutdown()
-    assert on_disk(folder) == 18
-    with OtlpServer(port=port, answer=answer) as server, rigged(spooled(backend(url), folder)) as rig:
-        server.wait_for_spans(16)  # those that were joined to it, too
-        wait_for(lambda: on_disk(folder) == 2, 30, "all but that one")
-        rig.offer(5)
-        assert rig.flush()
-        assert rig.counts.delivered == 5
-
-
-def test_what_is_refused_for_good_is_given_up_from_the_spool_too(folder: Path) -> None:
-    script = [Answer(status=503), Answer(status=400, message="no such field")]
-    with OtlpServer(answer=script) as server, rigged(spooled(backend(server.endpoint), folder)) as rig:
-        rig.offer(10)
-        wait_for(lambda: on_disk(folder) == 0 and len(server.requests) == 2, 30, "the second answer")
-        counts = rig.counts
-        assert (counts.spooled, counts.replayed, counts.lost_total) == (10, 0, 0), "its fate was written"
-        assert "no such field" in rig.ledger.health().last_error
-        [listing] = survey(folder).listings
-        assert listing.fill.lost["rejected"].spans == 10
-
-
-@pytest.mark.parametrize(
-    ("protocol", "answer"),
-    [
         ("http/protobuf", Answer(status=503, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})),
         ("grpc", Answer(code="RESOURCE_EXHAUSTED", retry_after=2**38)),
     ],
@@ -340,78 +224,6 @@ def test_of_a_batch_that_is_taken_in_part_only_the_rest_is_kept(folder: Path) ->
             wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
             assert rig.counts.delivered == 2
             assert (rig.counts.spooled, rig.counts.replayed) == (4, 4)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_disk_that_can_t_be_written_costs_the_spool_only(
-    mode: str, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder.write_text("a file where the folder should be")
-    script = [Answer(status=503)]
-    with OtlpServer(answer=script) as server, rigged(spooled(backend(server.endpoint), folder, mode)) as rig:
-        rig.offer(20)
-        assert rig.flush(10), rig.ledger.health()
-        assert (rig.counts.delivered, rig.counts.spooled, rig.counts.lost_total) == (20, 0, 0)
-        rig.offer(5)
-        assert rig.flush()
-        assert rig.counts.delivered == 25
-    told = [record.getMessage() for record in caplog.records if "spool" in record.getMessage()]
-    assert told
-    assert len(told) <= 2, told
-
-
-def test_a_spool_that_vanishes_while_it_is_used_costs_nothing_else(folder: Path) -> None:
-    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
-        rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
-        shutil.rmtree(folder)
-        folder.write_text("gone")
-        rig.offer(5)
-        wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
-        assert rig.outlet.health().retry_spans == 5, "in memory, as without a spool"
-        assert adds_up(rig)
-
-
-def test_a_full_spool_of_the_newest_kind_leaves_the_rest_in_memory_and_says_so(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with refused() as url:
-        plan = spooled(backend(url), folder, max_bytes=Size(65536), when_full="drop_newest")
-        with rigged(plan, retry=retry(max_bytes=150_000)) as rig:
-            for _ in range(12):
-                rig.ledger.seen(4)
-                rig.outlet.offer_all([rendition(name=os.urandom(6000).hex()) for _ in range(4)])
-                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
-            counts, health = rig.counts, rig.outlet.health()
-            assert counts.spooled == on_disk(folder) > 0
-            assert counts.lost["spool_full"] > 0
-            assert health.retry_spans == counts.pending > 0
-            assert adds_up(rig)
-    assert "the spool takes no more: the spool is full (max_bytes = 64KiB)" in caplog.text
-
-
-def test_a_full_spool_of_the_oldest_kind_gives_up_what_has_waited_longest(folder: Path) -> None:
-    """Its fate was `spooled`: the ledger keeps it, the spool counts the loss, and the operator is told."""
-    with refused() as url:
-        plan = spooled(backend(url), folder, max_bytes=Size(65536))
-        with rigged(plan) as rig:
-            for _ in range(12):
-                rig.ledger.seen(4)
-                rig.outlet.offer_all([rendition(name=os.urandom(6000).hex()) for _ in range(4)])
-                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
-            assert (rig.counts.spooled, rig.counts.lost_total) == (48, 0)
-            [listing] = survey(folder).listings
-            assert listing.fill.held.spans + listing.fill.lost["spool_full"].spans == 48
-            wait_for(lambda: "given up" in rig.ledger.health().last_error, 30, "the word")
-
-
-def test_what_is_too_old_is_given_up_from_the_disk(folder: Path) -> None:
-    with refused() as url, rigged(spooled(backend(url), folder, max_age=0.3)) as rig:
-        rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
-        wait_for(lambda: on_disk(folder) == 0, 10, "the end of its time")
-        [listing] = survey(folder).listings
-        assert listing.fill.lost["too_old"].spans == 5
 
 
 def test_a_server_s_delay_is_obeyed_across_the_spool(folder: Path) -> None:

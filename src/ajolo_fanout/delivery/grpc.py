@@ -112,7 +112,7 @@ class GrpcSender:
             return self._failed(error), sent
         except OSError as error:
             text = self._reading.mask(str(error))
-            return Outcome("rejected", "TLS", f"`tls` can't be used: {text}"), sent
+            return Outcome("rejected", "TLS", f"`tls` can't be used: {text}", mendable=True), sent
         except Exception as error:  # a request that fails in any way has an outcome, and never raises
             if self._aborted:
                 return Outcome("retry", "shutdown", "stopped at the deadline of the shutdown"), sent

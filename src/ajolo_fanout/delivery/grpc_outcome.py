@@ -74,7 +74,7 @@ def grpc_failure(
     if code == "UNAVAILABLE" and _UNTRUSTED.search(details):
         why = excerpt(details, reading.mask)
         message = f"the certificate of {reading.backend} can't be verified: {why} ({CA_HINT})"
-        return Outcome("rejected", "TLS", message)
+        return Outcome("rejected", "TLS", message, mendable=True)
     outcome = refused(reading, meaning, said=details, code=code, delay=delay)
     if code == "UNAVAILABLE" and not certificate and _CUT.search(details):
         return attrs.evolve(outcome, message=f"{outcome.message} ({CERTIFICATE_HINT})")

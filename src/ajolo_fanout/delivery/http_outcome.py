@@ -133,16 +133,15 @@ def unreachable(reading: Reading, error: BaseException, host: str, *, certificat
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError):
             why = excerpt(one.verify_message or str(one), reading.mask)
-            return Outcome(
-                "rejected", "TLS", f"the certificate of {host} can't be verified: {why} ({CA_HINT})"
-            )
+            message = f"the certificate of {host} can't be verified: {why} ({CA_HINT})"
+            return Outcome("rejected", "TLS", message, mendable=True)
     kind = _kind(chain)
     hint = "" if certificate else f" ({CERTIFICATE_HINT})"
     if kind in _WORDS:
         return Outcome("retry", kind, f"{host}: {_WORDS[kind]}{hint if kind == 'reset' else ''}")
     text = excerpt(_innermost(chain), reading.mask)
     if kind == "TLS":
-        return Outcome("rejected", "TLS", f"no TLS connection with {host}: {text}{hint}")
+        return Outcome("rejected", "TLS", f"no TLS connection with {host}: {text}{hint}", mendable=True)
     return Outcome("retry", kind, f"{host}: the connection failed: {text}")
 
 

@@ -36,7 +36,7 @@ class Outcome:
         refused_key: The credentials were refused (HTTP 401 or 403, gRPC UNAUTHENTICATED or
             PERMISSION_DENIED).
         mendable: Refused for something that an operator can mend on either side without another program: a
-            key, a right, an address (HTTP 401, 403, 404 and their like in gRPC).
+            key, a right, an address (HTTP 401, 403, 404 and their like in gRPC), a certificate.
     """
 
     kind: Kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 from pathlib import Path
 
@@ -10,9 +9,7 @@ from ajolo_fanout.config.tls import TlsSettings
 
 __all__ = ["TlsFiles", "make_context"]
 
-_log = logging.getLogger("ajolo_fanout.delivery")
-
-Stamp = tuple[tuple[int, int] | None, ...]
+Stamp = tuple[tuple[int, ...] | None, ...]
 
 
 class TlsFiles:
@@ -33,21 +30,14 @@ class TlsFiles:
         self._seen = now
         return changed
 
-    def read(self) -> dict[str, bytes]:
-        """The content of each file, by path, for gRPC, which wants bytes.
 
-        Raises:
-            OSError: when one can't be read.
-        """
-        return {str(file): file.read_bytes() for file in self._files}
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
+def _stamp(file: Path) -> tuple[int, ...] | None:
     try:
         status = file.stat()
     except OSError:
         return None  # said when it is read
-    return status.st_mtime_ns, status.st_ino
+    # The size, too: of a file that is written in two steps, both may bear the same time.
+    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def make_context(settings: TlsSettings) -> ssl.SSLContext:

@@ -1,0 +1,86 @@
+"""A spool that is full, too old or broken costs what it must and nothing else, and all of it is counted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.delivery.hostile import refused
+from tests.delivery.support import backend, rendition, retry, rigged, spooled
+from tests.delivery.test_spooling import MODES, adds_up, on_disk
+
+from ajolo_fanout.delivery.spool import survey
+from ajolo_fanout.testing.server import Answer, OtlpServer, wait_for
+from ajolo_fanout.values import Size
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_disk_that_can_t_be_written_costs_the_spool_only(
+    mode: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.write_text("a file where the folder should be")
+    script = [Answer(status=503)]
+    with OtlpServer(answer=script) as server, rigged(spooled(backend(server.endpoint), folder, mode)) as rig:
+        rig.offer(20)
+        assert rig.flush(10), rig.ledger.health()
+        assert (rig.counts.delivered, rig.counts.spooled, rig.counts.lost_total) == (20, 0, 0)
+        rig.offer(5)
+        assert rig.flush()
+        assert rig.counts.delivered == 25
+    told = [record.getMessage() for record in caplog.records if "spool" in record.getMessage()]
+    assert told
+    assert len(told) <= 2, told
+
+
+def test_a_spool_that_vanishes_while_it_is_used_costs_nothing_else(folder: Path) -> None:
+    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
+        shutil.rmtree(folder)
+        folder.write_text("gone")
+        rig.offer(5)
+        wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
+        assert rig.outlet.health().retry_spans == 5, "in memory, as without a spool"
+        assert adds_up(rig)
+
+
+def test_a_full_spool_of_the_newest_kind_leaves_the_rest_in_memory_and_says_so(folder: Path) -> None:
+    with refused() as url:
+        plan = spooled(backend(url), folder, max_bytes=Size(65536), when_full="drop_newest")
+        with rigged(plan, retry=retry(max_bytes=150_000)) as rig:
+            for _ in range(12):
+                rig.ledger.seen(4)
+                rig.outlet.offer_all([rendition(name=os.urandom(6000).hex()) for _ in range(4)])
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
+            counts, health = rig.counts, rig.outlet.health()
+            assert counts.spooled == on_disk(folder) > 0
+            assert counts.lost["spool_full"] > 0
+            assert health.retry_spans == counts.pending > 0
+            assert adds_up(rig)
+            assert "spool" in health.last_error
+
+
+def test_a_full_spool_of_the_oldest_kind_gives_up_what_has_waited_longest(folder: Path) -> None:
+    """Its fate was `spooled`: the ledger keeps it, the spool counts the loss, and the operator is told."""
+    with refused() as url:
+        plan = spooled(backend(url), folder, max_bytes=Size(65536))
+        with rigged(plan) as rig:
+            for _ in range(12):
+                rig.ledger.seen(4)
+                rig.outlet.offer_all([rendition(name=os.urandom(6000).hex()) for _ in range(4)])
+                wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
+            assert (rig.counts.spooled, rig.counts.lost_total) == (48, 0)
+            [listing] = survey(folder).listings
+            assert listing.fill.held.spans + listing.fill.lost["spool_full"].spans == 48
+            wait_for(lambda: "given up" in rig.ledger.health().last_error, 30, "the word")
+
+
+def test_what_is_too_old_is_given_up_from_the_disk(folder: Path) -> None:
+    with refused() as url, rigged(spooled(backend(url), folder, max_age=0.3)) as rig:
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
+        wait_for(lambda: on_disk(folder) == 0, 10, "the end of its time")
+        [listing] = survey(folder).listings
+        assert listing.fill.lost["too_old"].spans == 5
