@@ -213,6 +213,37 @@ def test_of_several_spans_the_one_that_is_too_large_for_good_is_counted_in_the_s
         assert rig.counts.replayed == 3
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_is_refused_at_its_first_send_is_counted_once(protocol: str, folder: Path) -> None:
+    """Written ahead, it never became `spooled`: the ledger has its fate, and the spool none."""
+    answer = Answer(status=400, code="INVALID_ARGUMENT", message="no such field")
+    with (
+        OtlpServer(protocol, answer=answer) as server,
+        rigged(spooled(backend(server.endpoint, protocol), folder, "always")) as rig,
+    ):
+        rig.offer(10)
+        assert rig.flush(10)
+        assert (rig.counts.spooled, dict(rig.counts.lost)) == (0, {"rejected": 10})
+        wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
+        [listing] = survey(folder).listings
+        assert listing.fill.lost == {}
+
+
+def test_what_is_left_of_a_batch_waits_as_long_as_the_server_said(folder: Path) -> None:
+    """For other processes, too: another outlet stands for one."""
+    script = [Answer(status=413), Answer(), Answer(status=429, retry_after=60)]
+    with OtlpServer(answer=script) as server:
+        plan = spooled(backend(server.endpoint), folder, "always")
+        with rigged(plan) as rig:
+            rig.offer(6)
+            wait_for(lambda: rig.counts.spooled == 3, 30, "the rest in the spool")
+            with rigged(plan) as other:
+                wait_for(lambda: other.outlet.health().spool_spans == 3, 30, "its first look")
+                assert other.shutdown(5)
+        assert len(server.requests) == 3
+        assert on_disk(folder) == 3
+
+
 def test_of_a_batch_that_is_taken_in_part_only_the_rest_is_kept(folder: Path) -> None:
     """Three requests in a batch; the second finds the backend down."""
     with OtlpServer(answer=[Answer(), Answer(status=503)]) as server:
@@ -336,7 +367,7 @@ def test_no_key_is_ever_on_disk(folder: Path) -> None:
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):  # SQLite takes its journal away when it is done with it
             assert KEY.encode() not in path.read_bytes()
-        assert path.stat().st_mode & 0o077 == 0
+            assert path.stat().st_mode & 0o077 == 0
 
 
 @pytest.fixture

@@ -37,18 +37,14 @@ class GateAccount:
     Attributes:
         books: The gate and the ledger.
         place: Where the gate has them.
-        lost: The reasons for which requests were lost as a whole, by the `id()` of each of their spans.
     """
 
     books: Books
     place: Place
-    lost: dict[int, Reason] = attrs.field(factory=dict)
 
     def settle(self, spans: Sequence[Rendition], lost: int = 0, reason: Reason = "rejected") -> bool:
         """See `Account`."""
         ledger, delivered = self.books.ledger, len(spans) - lost
-        if not delivered:
-            self.lost.update((id(one), reason) for one in spans)
 
         def record() -> None:
             if delivered:

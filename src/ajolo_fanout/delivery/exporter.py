@@ -88,7 +88,7 @@ class RenditionExporter(SpanExporter):
                 )
                 stopped = undelivered is not None
             if part.ticket is not None:
-                again.left_on_disk(part, rest, outcome, account)
+                again.left_on_disk(part, rest, outcome)
             elif rest:
                 kept = again.put("queue", rest, outcome) and kept
         return kept

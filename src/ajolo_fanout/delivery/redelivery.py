@@ -120,22 +120,21 @@ class Redelivery:
             self._tell_of_loss(len(rest), outcome)
         return kept
 
-    def left_on_disk(
-        self, part: Part, rest: Sequence[Rendition], outcome: Outcome | None, account: GateAccount
-    ) -> None:
+    def left_on_disk(self, part: Part, rest: Sequence[Rendition], outcome: Outcome | None) -> None:
         """A part that was written ahead was sent, or put off; what is open of it is left to the spool.
+
+        What is not open has its fate in the ledger: the spool doesn't count it once more.
 
         Args:
             part: With its ticket.
             rest: Of its spans those that are to be sent again.
             outcome: Why; None when they were not tried.
-            account: What became of the others.
         """
         assert self._spooling is not None
-        self._spooling.settle(part, rest, outcome, account.lost)
+        self._spooling.settle(part, rest, outcome, {})
         if rest:
             count, size = len(rest), size_of(rest)
-            self._gate.settle(account.place, count, size, partial(self._ledger.spooled, count))
+            self._gate.settle("ahead", count, size, partial(self._ledger.spooled, count))
             with self._changed:
                 self._came(outcome, spooled=True)
 

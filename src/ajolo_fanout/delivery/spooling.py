@@ -284,11 +284,12 @@ class Spooling:
         """
         ticket = part.ticket
         assert ticket is not None
-        if rest and len(rest) < len(part.renditions) and self._put_rest(rest, ticket):
+        later = _not_before(ticket, outcome)
+        if rest and len(rest) < len(part.renditions) and self._put_rest(rest, ticket, later):
             rest = ()
         if rest:
             # Also where only some of them are open, and the disk takes no more: twice is better than never.
-            self._spool.release(ticket, _not_before(ticket, outcome))
+            self._spool.release(ticket, later)
             return
         reasons: list[str] = [lost[id(one)] for one in part.renditions if id(one) in lost]
         counted = Counter(reasons)
@@ -297,9 +298,12 @@ class Spooling:
         if answer:
             self.spans = max(0, self.spans - ticket.spans)
 
-    def _put_rest(self, rest: Sequence[Rendition], ticket: Ticket) -> bool:
-        age = time.time() - ticket.created
-        return all(part.ticket is not _REFUSED for part in self._write(rest, age, hold=False))
+    def _put_rest(self, rest: Sequence[Rendition], ticket: Ticket, later: float) -> bool:
+        parts = self._write(rest, time.time() - ticket.created, hold=later > 0)
+        for part in parts:
+            if part.ticket not in (None, _REFUSED):
+                self._spool.release(part.ticket, later)
+        return all(part.ticket is not _REFUSED for part in parts)
 
     # Else.
 
