@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,28 @@ def test_a_full_spool_of_the_oldest_kind_gives_up_what_has_waited_longest(folder
             [listing] = survey(folder).listings
             assert listing.fill.held.spans + listing.fill.lost["spool_full"].spans == 48
             wait_for(lambda: "given up" in rig.ledger.health().last_error, 30, "the word")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_slow_disk_took_too_late_for_a_shutdown_is_not_left_there(mode: str, folder: Path) -> None:
+    """It was reported as lost: nothing of it may arrive later."""
+    with refused() as url, rigged(spooled(backend(url), folder, mode)) as rig:
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
+        [listing] = survey(folder).listings
+        with contextlib.closing(sqlite3.connect(listing.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            rig.offer(7)
+            assert not rig.flush(1), "the disk has them now, and keeps them waiting"
+            assert not rig.shutdown(0.5)
+            assert dict(rig.counts.lost) == {"shutdown": 7}
+            other.execute("ROLLBACK")
+        wait_for(lambda: not at_work("ajolo_fanout-redelivery-one"), 30, "the end of its thread")
+        assert on_disk(folder) == rig.counts.spooled == 5
+
+
+def at_work(name: str) -> bool:
+    return any(thread.name == name for thread in threading.enumerate())
 
 
 def test_what_is_too_old_is_given_up_from_the_disk(folder: Path) -> None:

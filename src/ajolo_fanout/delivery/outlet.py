@@ -205,8 +205,6 @@ class Outlet:
         self._sent_by = sent_by = self._end_of_sending(deadline)
         if self._dispatch is not None:
             self._dispatch.last_moment = sent_by
-        if self._spooling is not None:
-            self._spooling.ending = True
         self._shutdown_job = self._stopper.ask("shutdown", self._drain, sent_by)
         return self._shutdown_job
 

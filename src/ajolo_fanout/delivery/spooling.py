@@ -7,6 +7,7 @@ and the disk is left alone for a while.
 from __future__ import annotations
 
 import operator
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -98,7 +99,6 @@ class Spooling:
 
     Attributes:
         always: Whether batches are written before their first send.
-        ending: Whether a shutdown is under way: whatever it has given up must not be left on disk.
         spans: How many spans are in it, as far as this process knows.
         bytes: Bytes of their batches on disk.
     """
@@ -130,7 +130,6 @@ class Spooling:
 
     def reset(self) -> None:
         """In a forked child: what is known is the parent's."""
-        self.ending = False
         self.spans = 0
         self.bytes = 0
         self.refused: Reason | None = None
@@ -138,6 +137,7 @@ class Spooling:
         self._trouble = ""
         self._rests_until = 0.0
         self._passed = 0  # of the oldest, those that go last
+        self._keeping = threading.Lock()  # what is being written may have to be taken out again: no `close()`
 
     def open(self) -> None:
         """Make folder and database, and say why not."""
@@ -164,54 +164,54 @@ class Spooling:
             Those that are still in `place`, because the spool can't take them.
         """
         ledger, gate, rest = self._books.ledger, self._books.gate, list[Rendition]()
-        if gate.closed:
-            return list(renditions)
-        for part in self._write(renditions, age, hold=self.ending or bool(delay)):
-            count, ticket = len(part.renditions), part.ticket
-            if ticket is _REFUSED:
-                rest += part.renditions
-            elif not gate.settle(place, count, part.size, partial(ledger.spooled, count)):
-                self._take_back(ticket)
-            elif ticket is not None:
-                self._spool.release(ticket, time.time() + delay if delay else 0.0)
+        with self._keeping:
+            if gate.closed:
+                return list(renditions)
+            # Held at first: a shutdown may give them up at any moment, and nothing of that is left on disk.
+            for part in self._write(renditions, age):
+                count, ticket = len(part.renditions), part.ticket
+                if ticket is None:
+                    rest += part.renditions
+                elif gate.settle(place, count, part.size, partial(ledger.spooled, count)):
+                    self._spool.release(ticket, time.time() + delay if delay else 0.0)
+                else:
+                    self._spool.done(ticket)
         return rest
 
     def write_ahead(self, renditions: Sequence[Rendition]) -> list[Part]:
         """Write spans of the queue before they are sent; those without a ticket aren't on disk."""
         made = []
-        for part in self._write(renditions, 0.0, hold=True):
-            ticket: Ticket | None = None if part.ticket is _REFUSED else part.ticket
-            if ticket is not None and not self._books.gate.written_ahead(len(part.renditions), part.size):
-                self._take_back(ticket)
-                ticket = None
-            made.append(attrs.evolve(part, ticket=ticket))
+        with self._keeping:
+            if self._books.gate.closed:
+                return [Part(renditions)]
+            for part in self._write(renditions, 0.0):
+                ticket = part.ticket
+                if ticket is not None and not self._books.gate.written_ahead(len(part.renditions), part.size):
+                    self._spool.done(ticket)  # the shutdown's deadline came first: they were counted as lost
+                    ticket = None
+                made.append(attrs.evolve(part, ticket=ticket))
         return made
 
-    def _take_back(self, ticket: Ticket | None) -> None:
-        """The deadline of the shutdown came first: these spans were counted as lost."""
-        if ticket is not None:
-            self._spool.done(ticket)
-
-    def _write(self, renditions: Sequence[Rendition], age: float, *, hold: bool) -> list[Part]:
+    def _write(self, renditions: Sequence[Rendition], age: float) -> list[Part]:
+        """Write and hold them; without a ticket what the disk refused."""
         parts = []
         created = time.time() - age
         for request in requests(renditions, self._join_bytes()):
             spans = request.renditions
-            parts.append(Part(spans, self._put(request.body, len(spans), created, hold=hold)))
+            parts.append(Part(spans, self._put(request.body, len(spans), created)))
         return parts
 
-    def _put(self, body: bytes, count: int, created: float, *, hold: bool) -> Ticket | None:
-        """The ticket of what was written (None where it isn't held), or `_REFUSED`."""
+    def _put(self, body: bytes, count: int, created: float) -> Ticket | None:
         if self._clock() < self._rests_until:
-            return _REFUSED
-        put = self._spool.put(body, count, created, hold=hold)
+            return None
+        put = self._spool.put(body, count, created, hold=True)
         if put.dropped:
             message = f"the spool is full: {put.dropped.spans} spans that had waited longest were given up"
             _tell(self._books, "spool_full", message, put.dropped.spans)
             self._less(put.dropped)
         if not put.stored:
             self._failed(put.reason or "error", f"the spool takes no more: {put.message}", count)
-            return _REFUSED
+            return None
         self.refused, self._trouble = None, ""
         self.spans += count
         self.bytes += len(body)
@@ -299,11 +299,11 @@ class Spooling:
             self.spans = max(0, self.spans - ticket.spans)
 
     def _put_rest(self, rest: Sequence[Rendition], ticket: Ticket, later: float) -> bool:
-        parts = self._write(rest, time.time() - ticket.created, hold=later > 0)
-        for part in parts:
-            if part.ticket not in (None, _REFUSED):
-                self._spool.release(part.ticket, later)
-        return all(part.ticket is not _REFUSED for part in parts)
+        tickets = [part.ticket for part in self._write(rest, time.time() - ticket.created)]
+        for new in tickets:
+            if new is not None:
+                self._spool.release(new, later)
+        return all(tickets)
 
     # Else.
 
@@ -320,11 +320,8 @@ class Spooling:
 
     def close(self) -> None:
         """Let go of what this process holds: others may send it."""
-        self._spool.close()
-
-
-_REFUSED = Ticket("", "", 0, 0.0)
-"""Stands for the ticket of what is not on disk."""
+        with self._keeping:
+            self._spool.close()
 
 
 def _not_before(ticket: Ticket, outcome: Outcome | None) -> float:
