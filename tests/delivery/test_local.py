@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import stat
 import sys
 from pathlib import Path
@@ -18,6 +19,26 @@ from ajolo_fanout.delivery.file import FileSender
 from ajolo_fanout.otlp.decode import DecodedEvent, DecodedSpan, DecodedStatus, from_json
 
 MS = 1_000_000
+
+
+def test_of_a_line_that_finds_no_room_no_half_stays(tmp_path: Path) -> None:
+    """What is written once there is room again can be read."""
+    path = tmp_path / "spans.jsonl"
+    sender = FileSender(path)
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(name="x" * 8000, trace_id=b"t" * 16)
+    small = ExportTraceServiceRequest()
+    small.resource_spans.add().scope_spans.add().spans.add(name="small", trace_id=b"t" * 16)
+    assert sender.send(small.SerializeToString(), 1, 1).kind == "delivered"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        outcome = sender.send(request.SerializeToString(), 1, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert outcome.kind == "rejected"
+    assert sender.send(small.SerializeToString(), 1, 1).kind == "delivered"
+    assert [one.name for one in from_json(path.read_text())] == ["small", "small"]
 
 
 def span(

@@ -76,9 +76,7 @@ class FileSender:
                 raise OSError(f"{self._path} is not a regular file")
             if stat.S_IMODE(status.st_mode) & 0o077:
                 os.fchmod(descriptor, _MODE)  # it was there before, with a wider mode
-            written = os.write(descriptor, line)
-            while written < len(line):  # a disk that is almost full, or a very long line
-                written += os.write(descriptor, line[written:])
+            _write(descriptor, line, status.st_size)
         finally:
             os.close(descriptor)
 
@@ -113,3 +111,17 @@ class FileSender:
 
     def close(self) -> None:
         """Nothing: no file is kept open."""
+
+
+def _write(descriptor: int, line: bytes, size: int) -> None:
+    """Append `line` to a file of `size` bytes, all of it or nothing: half a line would spoil the next one, too."""
+    written = 0
+    try:
+        while written < len(
+            line
+        ):  # one call is not always enough: a very long line, a disk that is filling up
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        if written and os.fstat(descriptor).st_size == size + written:  # else another process wrote behind it
+            os.ftruncate(descriptor, size)
+        raise
