@@ -117,9 +117,7 @@ def _write(descriptor: int, line: bytes, size: int) -> None:
     """Append `line` to a file of `size` bytes, all of it or nothing: half a line would spoil the next one, too."""
     written = 0
     try:
-        while written < len(
-            line
-        ):  # one call is not always enough: a very long line, a disk that is filling up
+        while written < len(line):  # one call isn't always enough: a disk may be filling up
             written += os.write(descriptor, line[written:])
     except OSError:
         if written and os.fstat(descriptor).st_size == size + written:  # else another process wrote behind it

@@ -329,5 +329,6 @@ def _not_before(ticket: Ticket, outcome: Outcome | None) -> float:
     if outcome is None:
         return 0.0
     if outcome.mendable:
-        return time.time() + min(_LONGEST_MEND, _MEND * ticket.attempts)
+        again = max(1, ticket.attempts - 1)  # the first was before it was written, or right after
+        return time.time() + min(_LONGEST_MEND, _MEND * again)
     return time.time() + outcome.delay if outcome.delay else 0.0
