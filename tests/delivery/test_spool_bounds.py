@@ -80,6 +80,21 @@ def test_a_full_spool_of_the_oldest_kind_gives_up_what_has_waited_longest(folder
             wait_for(lambda: "given up" in rig.ledger.health().last_error, 30, "the word")
 
 
+def test_in_a_full_spool_what_is_left_of_a_batch_is_there_once(folder: Path) -> None:
+    """All of it is being sent, so nothing could make room: what was taken isn't sent again all the same."""
+    with refused() as url, rigged(spooled(backend(url), folder, max_bytes=Size(65536))) as rig:
+        rig.ledger.seen(8)
+        rig.outlet.offer_all([rendition(name=os.urandom(6500).hex()) for _ in range(8)])
+        wait_for(lambda: rig.counts.spooled == 8, 30, "the spool")
+    script = [Answer(status=413), Answer(), Answer(status=503)]
+    with (
+        OtlpServer(answer=script) as server,
+        rigged(spooled(backend(server.endpoint), folder, max_bytes=Size(65536))) as rig,
+    ):
+        wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
+        assert len(server.spans) == rig.counts.replayed == 8
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_what_a_slow_disk_took_too_late_for_a_shutdown_is_not_left_there(mode: str, folder: Path) -> None:
     """It was reported as lost: nothing of it may arrive later."""

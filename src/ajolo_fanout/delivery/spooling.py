@@ -285,25 +285,19 @@ class Spooling:
         ticket = part.ticket
         assert ticket is not None
         later = _not_before(ticket, outcome)
-        if rest and len(rest) < len(part.renditions) and self._put_rest(rest, ticket, later):
-            rest = ()
-        if rest:
-            # Also where only some of them are open, and the disk takes no more: twice is better than never.
+        if rest and len(rest) == len(part.renditions):
             self._spool.release(ticket, later)
             return
+        left = [(one.body, len(one.renditions)) for one in requests(rest, self._join_bytes())]
         reasons: list[str] = [lost[id(one)] for one in part.renditions if id(one) in lost]
         counted = Counter(reasons)
         whole = next((reason for reason, n in counted.items() if n == len(part.renditions)), None)
-        answer = self._spool.done(ticket, counted) if whole is None else self._spool.discard(ticket, whole)
+        if whole is None:
+            answer = self._spool.done(ticket, counted, left, later)
+        else:
+            answer = self._spool.discard(ticket, whole)
         if answer:
-            self.spans = max(0, self.spans - ticket.spans)
-
-    def _put_rest(self, rest: Sequence[Rendition], ticket: Ticket, later: float) -> bool:
-        tickets = [part.ticket for part in self._write(rest, time.time() - ticket.created)]
-        for new in tickets:
-            if new is not None:
-                self._spool.release(new, later)
-        return all(tickets)
+            self.spans = max(0, self.spans - ticket.spans + len(rest))
 
     # Else.
 

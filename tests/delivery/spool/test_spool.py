@@ -175,6 +175,28 @@ def test_a_batch_larger_than_the_whole_spool_takes_nothing_with_it(tmp_path: Pat
     assert len(bodies(one)) == 1
 
 
+def test_the_rest_of_a_batch_takes_its_place_as_old_and_as_late_even_where_there_is_no_room(
+    tmp_path: Path,
+) -> None:
+    """In one step: nothing of it is there twice, and nothing else goes for it."""
+    clock = Clock()
+    one = spool(tmp_path / "spool", max_bytes=4000, clock=clock)
+    for number in range(3):
+        one.put(noise(number), 10, NOW - 50 + number)
+    batches = one.lease(3).batches
+    assert one.done(batches[0].ticket, {"rejected": 2}, [(b"half", 3), (b"quarter", 1)], NOW + 9)
+    fill = one.fill()
+    assert (fill.held.spans, {why: lost.spans for why, lost in fill.lost.items()}) == (24, {"rejected": 2})
+    assert not one.done(batches[0].ticket, {}, [(b"once more", 6)])
+    lease = one.lease(5)
+    assert (lease.batches, lease.due) == ((), 9.0)
+    clock.now += 9
+    assert [(batch.body, batch.age, batch.ticket.attempts) for batch in one.lease(5).batches] == [
+        (b"half", 59.0, 2),
+        (b"quarter", 59.0, 2),
+    ]
+
+
 def test_what_is_discarded_is_counted_under_its_reason(tmp_path: Path) -> None:
     one = spool(tmp_path / "spool")
     one.put(b"one", 4, NOW)

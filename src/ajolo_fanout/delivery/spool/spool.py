@@ -12,7 +12,7 @@ import math
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
@@ -149,14 +149,24 @@ class Spool:
         damaged = sum((one.tally for one in took.damaged), Tally())
         return Lease(batches, took.due, took.too_old, damaged)
 
-    def done(self, ticket: Ticket, lost: Mapping[str, int] = _NOTHING) -> Answer:
-        """The backend has the batch: take it out.
+    def done(
+        self,
+        ticket: Ticket,
+        lost: Mapping[str, int] = _NOTHING,
+        rest: Sequence[tuple[bytes, int]] = (),
+        not_before: float = 0.0,
+    ) -> Answer:
+        """The backend has the batch, or a part of it: take it out, and leave the rest in its place.
 
         Args:
             ticket: What was leased.
             lost: How many of its spans the backend didn't take after all, by reason.
+            rest: What of it is to be sent again: requests and their spans. It is as old as the batch.
+            not_before: When that may be tried again, in seconds since the epoch.
         """
-        return self._settle(ticket, partial(_remove, ticket, lost=dict(lost)))
+        entries = [store.pack(secrets.token_hex(16), body, spans, ticket.created) for body, spans in rest]
+        left = [attrs.evolve(one, not_before=_moment(not_before), attempts=1) for one in entries]
+        return self._settle(ticket, partial(_remove, ticket, lost=dict(lost), left=left))
 
     def discard(self, ticket: Ticket, reason: str) -> Answer:
         """Give the batch up, and keep count of it under `reason` (a reason for a loss, as in the ledger)."""
@@ -169,8 +179,7 @@ class Spool:
             ticket: What was leased.
             not_before: When it may be tried again, in seconds since the epoch.
         """
-        later = float(not_before) if math.isfinite(not_before) else 0.0
-        return self._settle(ticket, partial(_release, ticket, later))
+        return self._settle(ticket, partial(_release, ticket, _moment(not_before)))
 
     def fill(self) -> Fill:
         """What is in it now."""
@@ -324,14 +333,26 @@ class Spool:
 
 
 def _remove(
-    ticket: Ticket, connection: sqlite3.Connection, reason: str = "", lost: Mapping[str, int] = _NOTHING
+    ticket: Ticket,
+    connection: sqlite3.Connection,
+    reason: str = "",
+    lost: Mapping[str, int] = _NOTHING,
+    left: Sequence[store.Entry] = (),
 ) -> bool:
     removed = store.delete_owned(connection, ticket.key, ticket.owner)
-    if removed and reason:
+    if not removed:
+        return False
+    if reason:
         store.lose(connection, reason, removed)
-    for why, spans in lost.items() if removed else ():
+    for why, spans in lost.items():
         store.lose(connection, why, Tally(spans=spans))
-    return bool(removed)
+    for entry in left:
+        store.add(connection, entry)
+    return True
+
+
+def _moment(not_before: float) -> float:
+    return float(not_before) if math.isfinite(not_before) else 0.0
 
 
 def _release(ticket: Ticket, not_before: float, connection: sqlite3.Connection) -> bool:
