@@ -41,6 +41,7 @@ def test_a_spool_that_vanishes_while_it_is_used_costs_nothing_else(folder: Path)
     with refused() as url, rigged(spooled(backend(url), folder)) as rig:
         rig.offer(5)
         wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
+        wait_for(lambda: not survey(folder).listings[0].fill.sending, 30, "the end of the write")
         shutil.rmtree(folder)
         folder.write_text("gone")
         rig.offer(5)
