@@ -49,8 +49,9 @@ class Accounts:
     open_at_end: int | None = None
     before: Accounts | None = None
     _never_before: int = 0  # by an earlier installation on the same provider, or before a fork
-    _reading: threading.RLock = attrs.field(init=False)  # re-entered by finalizers
+    _reading: threading.RLock = attrs.field(init=False)  # re-entered by finalizers and signal handlers
     _settled: dict[str, int] = attrs.field(init=False)
+    _settling: bool = False
     _carried: Counter[str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -74,6 +75,7 @@ class Accounts:
     def _begin(self) -> None:
         self._reading = threading.RLock()
         self._settled = dict.fromkeys(_AT_THE_INBOX.values(), 0)
+        self._settling = False
 
     def report(self) -> Report:
         """What became of the spans since the previous report."""
@@ -123,6 +125,15 @@ class Accounts:
 
     def _settle(self) -> None:
         """Write what never got past the inbox into every ledger, for no backend got it."""
+        if self._settling:  # re-entered: what is being written would be written twice
+            return
+        self._settling = True
+        try:
+            self._write_settled()
+        finally:
+            self._settling = False
+
+    def _write_settled(self) -> None:
         for attribute, reason in _AT_THE_INBOX.items():
             number = getattr(self.inbox, attribute)
             new = number - self._settled[reason]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 from opentelemetry.sdk.resources import Resource
@@ -36,6 +36,8 @@ __all__ = ["Fanout"]
 
 _GRACE = 0.25
 """Seconds beyond a deadline for the thread that works to it to say that it is done."""
+
+_Answer = TypeVar("_Answer")
 
 _NO_PROCESSORS: Mapping[str, BatchSpanProcessor] = MappingProxyType({})
 
@@ -111,7 +113,8 @@ class Fanout:
         deadline = self._deadline(timeout)
         self._isolation.run("settling in", self._settle)
         if self._works is not None:
-            self._isolation.run("flushing", self._works.flush, deadline)
+            self._isolation.run("flushing", self._aside, partial(self._works.send, deadline))
+            self._works.notice()
         return self._report()
 
     async def aflush(self, timeout: float | None = None) -> Report:
@@ -152,9 +155,9 @@ class Fanout:
         """Each backend's state and counters now; never raises."""
         if self._works is None:
             return Health()
-        self._isolation.run("looking for what should be known", self._works.notice)
+        self._works.notice()
         try:
-            return self._works.accounts.health()
+            return self._aside(self._works.accounts.health)
         except Exception as error:  # the promise that nothing is raised into the program
             return Health(error=self._isolation.failed("reading the health", error))
 
@@ -177,7 +180,7 @@ class Fanout:
         """Count what the end of an invocation leaves to the next one."""
         for name, one in report.backends.items():
             if one.pending and self._works is not None:
-                self._works.accounts.carry_over(name, one.pending)
+                self._aside(partial(self._works.accounts.carry_over, name, one.pending))
                 message = f"{one.pending} spans were unsent at the end of the invocation: left to the next"
                 self._isolation.teller.say(name, "carried over", message, n=one.pending)
 
@@ -185,7 +188,8 @@ class Fanout:
         """Each backend now, for OpenTelemetry's metrics; never raises."""
         if self._works is None:
             return ()
-        return self._isolation.run("measuring", list, self._works.accounts.measured()) or ()
+        accounts = self._works.accounts
+        return self._isolation.run("measuring", self._aside, lambda: list(accounts.measured())) or ()
 
     def detach(self) -> None:
         """Take our span processor off the provider, where this handle is stopped and another takes its place.
@@ -224,7 +228,7 @@ class Fanout:
         deadline = self._deadline(None)
         return self._on_standby(lambda: None if self._works is None else self._works.flush(deadline))
 
-    def begin_finish(self) -> process.Pending:
+    def begin_finish(self) -> process.Pending | process.Followed:
         """Start what the end of the process asks for: our shutdown, then that of the provider we built."""
         deadline = self._deadline(None)
         works = self._works
@@ -232,7 +236,8 @@ class Fanout:
             if not works.pending:
                 return self._nothing_left()  # whose threads needn't be there for that
             self._isolation.run("settling in", self._settle)
-        return self._on_standby(lambda: self._finish(deadline))
+        self._hasten(deadline)
+        return self._told_of(self._on_standby(lambda: self._finish(deadline)))
 
     def after_fork(self) -> None:
         """Start over in a forked child: threads, queues, connections; counts from zero."""
@@ -284,8 +289,31 @@ class Fanout:
     def _nothing_left(self) -> process.Pending:
         return _done(self.provider.shutdown if self._owns_provider else _nothing)
 
-    def _stop(self, deadline: float) -> process.Pending:
-        return self._on_standby(lambda: None if self._works is None else self._works.stop(deadline))
+    def _aside(self, call: Callable[[], _Answer]) -> _Answer:
+        """What `call` returns, which is made on another thread where this is the program's main thread.
+
+        A signal handler may interrupt the main thread anywhere, and wait there for what other threads do: these
+        must not need a lock that the main thread holds. While it waits here, it holds none.
+        """
+        forks.notice()  # or the thread might be the parent's
+        works = self._works
+        if works is None or works.forsaken or works.greenlets or not surroundings.in_main_thread():
+            return call()
+        return works.aside.answer(call)
+
+    def _hasten(self, deadline: float) -> None:
+        if self._works is not None:
+            self._works.hasten(deadline)
+
+    def _stop(self, deadline: float) -> process.Pending | process.Followed:
+        told = self.stopped  # by whoever came first, which may be what waits for us on the standby thread
+        self._hasten(deadline)
+        end = self._on_standby(lambda: None if self._works is None else self._works.stop(deadline))
+        return end if told else self._told_of(end)
+
+    def _told_of(self, end: process.Pending) -> process.Followed:
+        tell = _nothing if self._works is None else self._works.tell_of_the_end
+        return process.Followed(end, self._on_standby(tell))
 
     def _finish(self, deadline: float) -> None:
         if self._works is not None:
@@ -297,7 +325,7 @@ class Fanout:
 
     def _report(self) -> Report:
         try:
-            return Report() if self._works is None else self._works.accounts.report()
+            return Report() if self._works is None else self._aside(self._works.accounts.report)
         except Exception as error:  # the promise that nothing is raised into the program
             return Report(error=self._isolation.failed("reporting", error))
 

@@ -7,6 +7,7 @@ built anew where gevent makes other threads and locks of the program's.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -42,6 +43,7 @@ class Machinery:
         ledgers: What became of each backend's spans.
         accounts: All that was counted.
         standby: The thread for the end of the process.
+        aside: The thread for what the program's main thread asks for; see `Fanout`.
         waiters: The threads that wait for event loops.
         stopped: Whether it takes no more spans.
         greenlets: Whether its threads and locks are gevent's.
@@ -75,7 +77,9 @@ class Machinery:
         self._isolation = isolation
         self._sends_open_spans = plan.shutdown.open_spans == "send"
         surroundings.prepare()
-        self.stopped = self.forsaken = False
+        self.stopped = self.forsaken = self._told = False
+        self._end_by = math.inf
+        self._unfinished = 0
         self.greenlets = surroundings.threads_are_greenlets()
         ledgers = {one.name: Ledger(one.name) for one in backends} if before is None else before.ledgers
         self.ledgers: Mapping[str, Ledger] = ledgers
@@ -92,10 +96,11 @@ class Machinery:
             starts=self._starts,
             bounds=plan.sampling,
             weighs=isinstance(provider.sampler, PlanSampler),
-            look=Watch(CutSpans(ours=ours), self._look_around),
+            look=Watch(CutSpans(ours=ours), self.notice),
         )
         self._starts.hear(self._router.whole.listeners)
         self.standby = process.Standby("ajolo-fanout-standby")
+        self.aside = process.Standby("ajolo-fanout-aside")
         self.waiters = Waiters("ajolo-fanout-waiter")
         self._open_spans = self._watch_open_spans(before)
         self.accounts: Accounts = Accounts(
@@ -137,6 +142,11 @@ class Machinery:
 
     def flush(self, deadline: float) -> None:
         """Send what has ended; returns by `deadline` (a `time.monotonic()` value)."""
+        self.send(deadline)
+        self.notice()
+
+    def send(self, deadline: float) -> None:
+        """Send what has ended, and say nothing of what there is to know."""
         if self.forsaken:
             return
         if self.stopped:
@@ -145,7 +155,6 @@ class Machinery:
         run = self._isolation.run
         run("draining the inbox", self._router.drain, deadline)
         run("flushing the backends", flush_all, self._outlets.values(), deadline)
-        run("looking for what should be known", self.notice)
 
     def ask_for_flush(self, deadline: float, done: Callable[[], None]) -> None:
         """Have a flush made, without waiting here; `done` is called when it is."""
@@ -158,23 +167,53 @@ class Machinery:
 
         if self.forsaken:
             done()
-        elif self.stopped or not self.waiters.call(flush):
+        elif self.stopped:
             self.standby.call(done)  # behind a shutdown that is under way
+        elif not self.waiters.call(flush):
+            self.standby.call(flush)  # where no thread can be started any more
+
+    def hasten(self, deadline: float) -> None:
+        """Have the end come by `deadline` where it would come later, that of a shutdown under way too.
+
+        Takes no lock and waits for nothing.
+        """
+        if deadline >= self._end_by:
+            return
+        self._end_by = deadline  # before it is looked whether that has begun, which reads it after
+        if self.stopped:
+            self.aside.call(self._send_the_rest)
 
     def stop(self, deadline: float) -> None:
         """Send what has ended and stop. Called on the standby thread alone, one call after another: no lock."""
         if self.stopped:
             return
         self.stopped = True
+        self._end_by = min(self._end_by, deadline)
         run = self._isolation.run
         run("keeping no more traces", self._starts.stop)
-        run("counting spans that are open", self._end_open_spans)
-        run("stopping the router", self._router.stop, deadline)
-        if not self.forsaken:
-            run("shutting the backends down", shutdown_all, self._outlets.values(), deadline)
-        run("looking for what should be known", self.notice)
+        sent = run("counting spans that are open", self._end_open_spans) or 0
+        self._send_the_rest()
+        self._unfinished = sent
         self.waiters.stop()
-        self.standby.stop()
+        self.aside.stop()
+
+    def tell_of_the_end(self) -> None:
+        """Say what there is to say after `stop()`; a second call does nothing. On the standby thread.
+
+        Apart from it, and not to be waited for: whoever waits for the end may be a signal handler in the middle of
+        a line that the program logs, and nothing else is logged until it has returned.
+        """
+        if not self._told:
+            self._told = True
+            self._isolation.run("telling of open spans", self._tell_of_open_spans, self._unfinished)
+            self.notice()
+            self.standby.stop()
+
+    def _send_the_rest(self) -> None:
+        run = self._isolation.run
+        run("stopping the router", self._router.stop, self._end_by)
+        if not self.forsaken:
+            run("shutting the backends down", shutdown_all, self._outlets.values(), self._end_by)
 
     def hand_over(self, inbox: Inbox, outlets: Mapping[str, Outlet]) -> None:
         """Give what waits here to the one that takes the place; nothing is waited for.
@@ -187,9 +226,13 @@ class Machinery:
         for name, outlet in self._outlets.items() if not self.forsaken else ():
             outlets[name].offer_all(outlet.give_up())
 
-    def _end_open_spans(self) -> None:
-        self.accounts.open_at_end = left = self._open_spans.count
-        sent = self._processor.send_unfinished() if self._sends_open_spans else 0
+    def _end_open_spans(self) -> int:
+        """Count them, and send them where the file says so; how many were sent."""
+        self.accounts.open_at_end = self._open_spans.count
+        return self._processor.send_unfinished() if self._sends_open_spans else 0
+
+    def _tell_of_open_spans(self, sent: int) -> None:
+        left = self.accounts.open_at_end or 0
         if sent:
             _log.warning("%d spans had not ended at the shutdown: sent, marked %s", sent, UNFINISHED)
         if left > sent:
@@ -207,6 +250,9 @@ class Machinery:
         """Start over in a forked child: threads, queues, connections; counts from zero."""
         self.accounts.reset()
         if self.stopped:
+            self.standby.end_in_child()
+            self.aside.end_in_child()
+            self._end_by = -math.inf  # whatever was under way is the parent's
             return
         if surroundings.threads_are_greenlets() or not surroundings.settled() or not forks.told():
             # Greenlets of the parent were copied and go on, and their hub isn't ready to run others yet. Or
@@ -219,6 +265,8 @@ class Machinery:
             outlet.after_fork()
         self._router.after_fork()
         self.standby.after_fork()
+        self.aside.after_fork()
+        self._end_by = math.inf
         self.waiters.after_fork()
         self._open_spans.reset()
         if self._others is not None:
@@ -250,16 +298,16 @@ class Machinery:
         self._processor.at_start = call
 
     def notice(self) -> None:
-        """Say what nobody would notice otherwise, once each."""
+        """Say what nobody would notice otherwise, once each. Raises nothing."""
+        self._isolation.run("looking for what should be known", self._notice)
+
+    def _notice(self) -> None:
         if self._others is not None:
             self._others.look()
         gone = self._open_spans.newly_gone()
         if gone:
             message = f"{gone} spans were let go without an end: what is below them has no parent anywhere"
             self._isolation.teller.say("spans", "gone", message, n=gone)
-
-    def _look_around(self) -> None:
-        self._isolation.run("looking for what should be known", self.notice)
 
     def _never_recorded(self) -> int:
         """What the provider's sampler never recorded since it was made; 0 where the sampler isn't ours."""

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import queue
 import signal
@@ -39,15 +40,17 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import attrs
 
 from ajolo_fanout import forks, surroundings
 
-__all__ = ["Forked", "Guarded", "Pending", "Standby", "guard", "settle", "unguard", "watch_fork"]
+__all__ = ["Followed", "Forked", "Guarded", "Pending", "Standby", "guard", "settle", "unguard", "watch_fork"]
 
 _log = logging.getLogger("ajolo_fanout.process")
+
+_Answer = TypeVar("_Answer")
 
 _GRACE = 0.25
 """Seconds beyond a guarded object's own deadline: it ends by that deadline, and needs a moment to say so."""
@@ -82,6 +85,20 @@ class Pending:
         return True
 
 
+@attrs.frozen
+class Followed:
+    """A call that counts, and one after it that is given a moment."""
+
+    first: Pending
+    second: Pending
+
+    def wait(self, deadline: float) -> bool:
+        """As `Pending.wait()`, for the first; the second gets `_GRACE` then."""
+        done = self.first.wait(deadline)
+        self.second.wait(time.monotonic() + _GRACE)
+        return done
+
+
 class Standby:
     """A thread that waits to be asked, for calls made where no thread can be started and no lock taken."""
 
@@ -91,7 +108,7 @@ class Standby:
 
     def _start(self) -> None:
         self._calls: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
-        self._closed = False
+        self._closed = self._answering = False
         self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
         self._thread.start()
 
@@ -110,6 +127,31 @@ class Standby:
             self._empty()
         return pending
 
+    def answer(self, call: Callable[[], _Answer]) -> _Answer:
+        """What `call` returns, made on the thread and waited for; raises what it raises.
+
+        For one caller's thread. Where an earlier one is still under way (a signal handler came in between, or
+        Ctrl-C), it is made on the caller's thread, and so it is where no thread runs any more.
+        """
+        if self._answering or sys.is_finalizing():
+            return call()
+        self._answering = True
+        answers: list[_Answer] = []
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                answers.append(call())
+            except BaseException as error:  # the caller's, who waits for it
+                errors.append(error)
+            finally:
+                self._answering = False
+
+        self.call(work).wait(math.inf)
+        if errors:
+            raise errors[0]
+        return answers[0]
+
     def stop(self) -> None:
         """Let the thread end after the calls it was already asked for."""
         self._calls.put(None)
@@ -117,6 +159,11 @@ class Standby:
     def after_fork(self) -> None:
         """Start over in a child, where no thread of the parent exists."""
         self._start()
+
+    def end_in_child(self) -> None:
+        """In a child of a process that was about to end: without a thread, as after `stop()`."""
+        self._calls = queue.SimpleQueue()
+        self._closed, self._answering = True, False
 
     def _serve(self) -> None:
         while (pending := self._calls.get()) is not None:
@@ -143,7 +190,7 @@ class Guarded(Protocol):
     def timeout(self) -> float:
         """Seconds that `begin_finish()` may take."""
 
-    def begin_finish(self) -> Pending:
+    def begin_finish(self) -> Pending | Followed:
         """Start to deliver and stop, on a thread that exists; takes no lock."""
 
     def begin_flush(self) -> Pending:
@@ -179,7 +226,7 @@ class _Anchor:
 
 
 _process = _Process()
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler of the program's own may shut down in the middle of a shutdown
 _anchor = _Anchor()
 
 
@@ -357,7 +404,7 @@ def _release_sigterm() -> None:
 
 def _in_forked_child() -> None:
     global _lock  # noqa: PLW0603 - a lock that another thread held at the fork stays locked for ever
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _process.ending = _process.told_again = False
     _process.forked_unsettled = True
     _hook_celery()

@@ -71,10 +71,11 @@ class Waiters:
 
     def stop(self) -> None:
         """Let the threads end after what they were asked for."""
-        with self._lock:
-            self._stopped = True
-            for waiter in self._waiters:
-                waiter.standby.stop()
+        self._stopped = (
+            True  # without the lock: a signal handler that waits for this may have interrupted its holder
+        )
+        for waiter in tuple(self._waiters):
+            waiter.standby.stop()
 
     def _free(self) -> _Waiter | None:
         least = min(self._waiters, key=lambda one: one.busy, default=None)
@@ -85,6 +86,8 @@ class Waiters:
         except RuntimeError:  # the interpreter is ending, or the process has all the threads it may have
             return least
         self._waiters.append(made)
+        if self._stopped:  # since this was asked for
+            made.standby.stop()
         return made
 
 

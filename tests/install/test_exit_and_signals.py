@@ -183,6 +183,61 @@ def test_the_first_process_of_a_container_goes_on_after_sigterm_as_it_would_with
     assert names(server) == ["afterwards 0", *THREE]
 
 
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+@pytest.mark.parametrize("what", ["health", "flush", "log"])
+def test_sigterm_in_the_middle_of_anything_delivers_at_once(
+    what: str, whose: str, run: Any, write_file: FILE, server: OtlpServer
+) -> None:
+    """The interrupted main thread holds nothing that whoever delivers needs, nor does it wait for itself.
+
+    Nor need anything be logged first: the main thread may hold the lock of the program's own logging.
+    """
+    program = run(
+        "interrupted.py", what, whose, "10", config=write_file(server.endpoint, '[shutdown]\ntimeout = "20s"')
+    )
+    assert program.end(110) == 0, program
+    children = [line.split()[1:] for line in program.out]
+    assert {int(code) for code, _ in children} == {-signal.SIGTERM if whose == "ours" else 0}
+    assert len(children) == 10
+    assert max(float(took) for _, took in children) < 20, "one waited for its deadline"
+    assert len(server.spans) == 3 * 10
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_sigterm_cuts_a_longer_shutdown_short_and_what_is_unsent_goes_to_the_spool(
+    protocol: Any, run: Any, write_file: FILE, folder: Path
+) -> None:
+    from ajolo_fanout.testing import Answer
+
+    with OtlpServer(protocol, answer=Answer(hang=True)) as server:
+        spool = f'[spool]\ndirectory = "{folder / "spool"}"'
+        config = write_file(
+            server.endpoint,
+            f'[shutdown]\ntimeout = "2s"\n{spool}',
+            backend=f'protocol = "{protocol}"\nspool = "on_failure"\ntimeout = "60s"',
+        )
+        program = run("ends.py", "shuts_down_for_long", config=config)
+        program.wait_for("ready")
+        server.wait_for_requests(1)
+        program.send(signal.SIGTERM)
+        assert program.end(timeout=30) == -signal.SIGTERM, program
+        server.release()
+    with OtlpServer(protocol, port=server.port) as later:
+        again = run("ends.py", "waits", config=config)
+        later.wait_for_spans(3)
+        again.send(signal.SIGTERM)
+        again.end()
+
+
+def test_a_child_that_is_forked_in_the_middle_of_a_shutdown_ends_at_once(run: Any, write_file: FILE) -> None:
+    from ajolo_fanout.testing import Answer
+
+    with OtlpServer(answer=Answer(hang=True)) as server:
+        config = write_file(server.endpoint, '[shutdown]\ntimeout = "30s"', backend='timeout = "60s"')
+        program = run("ends.py", "forks_in_a_shutdown", config=config)
+        program.wait_for("child", timeout=20)  # it would wait out the thirty seconds
+
+
 def test_sigterm_at_thirty_random_moments_of_a_busy_program_loses_no_span(
     run: Any, write_file: FILE, server: OtlpServer
 ) -> None:

@@ -129,6 +129,27 @@ def shuts_down() -> None:
     say("disposition", int(signal.getsignal(signal.SIGTERM)))
 
 
+def shuts_down_for_long() -> None:
+    fanout = install_from_config()
+    make()
+    say("ready")
+    fanout.shutdown(600)
+
+
+def forks_in_a_shutdown() -> None:
+    fanout = install_from_config()
+    make()
+    fanout.flush(0)
+    threading.Thread(target=fanout.shutdown, daemon=True).start()
+    while not fanout.stopped:
+        time.sleep(0.01)
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        say("child ended")
+        os._exit(0)
+
+
 def traces_in_an_exit_handler() -> None:
     install_from_config()
     make()
@@ -191,6 +212,8 @@ WAYS: dict[str, Callable[[], None]] = {
         ignores,
         installs_in_a_thread,
         shuts_down,
+        shuts_down_for_long,
+        forks_in_a_shutdown,
         traces_in_an_exit_handler,
         shuts_the_provider_down,
         several_side_by_side,

@@ -198,14 +198,16 @@ class Outlet:
         return self.begin_flush(deadline).wait(deadline)
 
     def begin_shutdown(self, deadline: float) -> Job:
-        """Take no more spans and start sending what is there. `wait_sent`, then `wait_shutdown` follow."""
+        """Take no more spans and start sending what is there. `wait_sent`, then `wait_shutdown` follow.
+
+        Of several deadlines the earliest holds.
+        """
         self._closing = True
-        if self._shutdown_job is not None:
-            return self._shutdown_job
-        self._sent_by = sent_by = self._end_of_sending(deadline)
+        self._sent_by = sent_by = min(self._sent_by, self._end_of_sending(deadline))
         if self._dispatch is not None:
             self._dispatch.last_moment = sent_by
-        self._shutdown_job = self._stopper.ask("shutdown", self._drain, sent_by)
+        if self._shutdown_job is None:
+            self._shutdown_job = self._stopper.ask("shutdown", self._drain, sent_by)
         return self._shutdown_job
 
     def wait_sent(self, deadline: float) -> None:

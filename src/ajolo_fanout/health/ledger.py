@@ -32,9 +32,9 @@ class Ledger:
 
     def reset(self) -> None:
         """Start from zero: in a forked child, where the parent's counts are the parent's."""
-        self._lock = (
-            threading.Lock()
-        )  # a new one: a thread of the parent may have held the old one at the fork
+        # A new one: a thread of the parent may have held the old one at the fork. And one that may be taken
+        # again: a signal handler of the program's own may read in the middle of a reading.
+        self._lock = threading.RLock()
         self._n = dict.fromkeys(_COUNTERS, 0)
         self._lost = dict.fromkeys(REASONS, 0)
         self._redacted: dict[str, int] = {}  # as many reasons as the backend's redaction has rules

@@ -52,7 +52,7 @@ class Teller:
 
     def reset(self) -> None:
         """Forget everything (in a forked child: the lock may have been held at the fork)."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may have something to say in the middle of this
         self._causes: dict[tuple[str, str], _Cause] = {}
         self._once: set[str] = set()
 

@@ -74,10 +74,17 @@ class OpenSpans:
         return max(0, started - self._ended.value)
 
     def newly_gone(self) -> int:
-        """How many more will never end, for nothing holds them any more; 0 unless they are known."""
-        with self._asking:
+        """How many more will never end, for nothing holds them any more; 0 unless they are known.
+
+        And 0 while another asks, who is told: nobody waits here, for a signal handler may have interrupted that one.
+        """
+        if not self._asking.acquire(blocking=False):
+            return 0
+        try:
             gone = self._gone.value
             new, self._told = gone - self._told, gone
+        finally:
+            self._asking.release()
         return new
 
     def starts(self, span: Span) -> None:

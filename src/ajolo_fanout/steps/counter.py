@@ -26,7 +26,7 @@ class Counter:
 
     def reset(self) -> None:
         """Start from zero."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may read in the middle of a reading
         self._read = 0
         self._numbers = itertools.count()
 
