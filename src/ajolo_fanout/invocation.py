@@ -90,8 +90,10 @@ def _wrapper(handler: Callable[..., Any], flushing: Flushing, deadline: Deadline
 
         async def streaming(*arguments: Any, **named: Any) -> AsyncGenerator[Any, Any]:
             end = begin(arguments, named)
-            async for item in _streamed(handler(*arguments, **named), end):
-                yield item
+            # Closed with us, or the handler would go on until somebody collects it.
+            async with contextlib.aclosing(_streamed(handler(*arguments, **named), end)) as items:
+                async for item in items:
+                    yield item
 
         return streaming
     if inspect.iscoroutinefunction(handler):

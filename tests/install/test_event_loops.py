@@ -168,9 +168,11 @@ def test_a_stream_whose_reader_leaves_early_is_closed_then_flushed(make: Any, se
         async for _ in stream:
             break
         await stream.aclose()  # type: ignore[attr-defined]
+        assert [span.name for span in server.spans] == ["closed"], (
+            "when the stream is closed, not when the loop is"
+        )
 
     asyncio.run(leave_early())
-    assert [span.name for span in server.spans] == ["closed"]
 
 
 def test_what_is_unsent_at_the_deadline_is_counted_and_left_to_the_next_invocation(
