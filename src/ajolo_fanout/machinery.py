@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -33,6 +34,11 @@ from ajolo_fanout.waiting import Waiters
 __all__ = ["Machinery"]
 
 _log = logging.getLogger("ajolo_fanout.fanout")
+
+_FOR_OPEN_SPANS = 0.5
+_FOR_ONE_QUEUE = 0.25
+"""The share of a shutdown's time that may pass with making room for spans that are still open, and the share of
+that for which a backend is waited for before it is so no more."""
 
 
 class Machinery:
@@ -88,6 +94,7 @@ class Machinery:
         self.processors: Mapping[str, BatchSpanProcessor] = MappingProxyType(
             {name: outlet.processor for name, outlet in self._outlets.items()}
         )
+        self._room = max(1, min(one.settings.batch.max_queue_size for one in backends) // 2)
         self._inbox = Inbox(max(one.settings.batch.max_queue_size for one in backends))
         self._starts = Starts(plan.context.attributes, follow=follows(plan))
         self._router = Router(
@@ -229,7 +236,20 @@ class Machinery:
     def _end_open_spans(self) -> int:
         """Count them, and send them where the file says so; how many were sent."""
         self.accounts.open_at_end = self._open_spans.count
-        return self._processor.send_unfinished() if self._sends_open_spans else 0
+        if not self._sends_open_spans:
+            return 0
+        now = time.monotonic()
+        patience = _FOR_OPEN_SPANS * (self._end_by - now)
+        quick = list(self._outlets.values())
+
+        def make_room() -> None:
+            until = min(now + patience, time.monotonic() + _FOR_ONE_QUEUE * patience)
+            self._router.drain(until)
+            for one in quick:
+                one.begin_flush(until)
+            quick[:] = [one for one in quick if one.wait_flushed(until)]  # the others have had their turn
+
+        return self._processor.send_unfinished(make_room, self._room)
 
     def _tell_of_open_spans(self, sent: int) -> None:
         left = self.accounts.open_at_end or 0

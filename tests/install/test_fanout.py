@@ -136,6 +136,24 @@ def test_a_span_that_ends_after_the_shutdown_reaches_nobody_and_raises_nothing(
     assert not fanout.flush(), "they are lost, and said to be"
 
 
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_more_open_spans_than_a_queue_takes_are_all_sent_also_beside_a_backend_that_hangs(
+    protocol: Any, make: Any, hanging: OtlpServer
+) -> None:
+    with OtlpServer(protocol) as good:
+        other = f'[backends.other]\ntype = "otlp"\nendpoint = "{good.endpoint}"\nprotocol = "{protocol}"\n'
+        queue = 'batch.max_queue_size = 1000\nbatch.schedule_delay = "60s"\n'
+        fanout = make(hanging.endpoint, f'{other}{queue}[shutdown]\nopen_spans = "send"', backend=queue[:28])
+        tracer = fanout.provider.get_tracer("test")
+        opened = [tracer.start_span(f"open {number}") for number in range(4000)]
+        report = fanout.shutdown(8)
+        assert dict(report.backends["other"].lost) == {}
+        assert len(good.spans) == len(opened) == 4000
+        assert all(span.attributes["ajolo_fanout.unfinished"] for span in good.spans)
+        assert adds_up(fanout.health().backends["here"].counts)
+        hanging.release()
+
+
 def test_as_a_context_manager_it_delivers_on_leaving_also_by_an_exception(
     make: Any, server: OtlpServer
 ) -> None:

@@ -103,14 +103,23 @@ class OpenSpans:
             return True
         return self._refs.pop(context.span_id, None) is not None or context.span_id not in self._sent
 
-    def unfinished(self, put: Callable[[ReadableSpan], object]) -> int:
+    def unfinished(
+        self, put: Callable[[ReadableSpan], object], make_room: Callable[[], object], room: int
+    ) -> int:
         """Put what is open, as it is now and marked; how many that were.
 
         Whatever ends at the same moment goes once: as it ended, or unfinished.
+
+        Args:
+            put: Takes one.
+            make_room: Called before the first, and again after each `room`: they may be more than a queue holds.
+            room: How many may be put at a time.
         """
         now = time.time_ns()
         number = 0
-        for span_id, ref in list(self._refs.items()):
+        for index, (span_id, ref) in enumerate(list(self._refs.items())):
+            if index % room == 0:
+                make_room()
             self._sent.add(span_id)
             span = ref()
             if self._refs.pop(span_id, None) is None or span is None:
@@ -160,9 +169,9 @@ class WatchingSpanProcessor(FanoutSpanProcessor):
         if self._open_spans.ends(span):
             super().on_end(span)
 
-    def send_unfinished(self) -> int:
-        """Take what is still open; how many that were."""
-        return self._open_spans.unfinished(super().on_end)
+    def send_unfinished(self, make_room: Callable[[], object], room: int) -> int:
+        """Take what is still open; how many that were. See `OpenSpans.unfinished()`."""
+        return self._open_spans.unfinished(super().on_end, make_room, room)
 
 
 def _as_it_is(span: Span, now: int) -> ReadableSpan:
