@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from ajolo_fanout import forks, process, sdk_internals, surroundings
-from ajolo_fanout.health.metrics import Measured, observe
+from ajolo_fanout.health.metrics import Measured, forget, observe
 from ajolo_fanout.health.report import Health, Report
 from ajolo_fanout.invocation import Deadline, Handler, invocation
 from ajolo_fanout.isolation import Isolation
@@ -194,10 +194,11 @@ class Fanout:
     def detach(self) -> None:
         """Take our span processor off the provider, where this handle is stopped and another takes its place.
 
-        Until then it counts what ends after the shutdown.
+        Until then it counts what ends after the shutdown, and is seen in the metrics.
         """
         if self._works is not None and self._works.stopped:
             self._works.detach()
+            forget(self)
 
     @property
     def stopped(self) -> bool:

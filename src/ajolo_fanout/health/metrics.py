@@ -19,12 +19,15 @@ import attrs
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
+from ajolo_fanout import forks
 from ajolo_fanout.health.fates import STATES
 from ajolo_fanout.health.report import BackendHealth
 
-__all__ = ["Measured", "Source", "component_of", "observe"]
+__all__ = ["Measured", "Source", "component_of", "forget", "observe"]
 
 _SCOPE = "ajolo_fanout"
+
+Key = tuple[tuple[str, str | int], ...]
 
 _AT_THE_PROCESSOR = {"inbox_full": "queue_full", "queue_full": "queue_full"}
 """Reasons for which a span doesn't come as far as the exporter, and what the conventions call them."""
@@ -61,7 +64,18 @@ class Source(Protocol):
 _sources: weakref.WeakSet[Source] = weakref.WeakSet()
 _seen_by: weakref.WeakSet[MeterProvider] = weakref.WeakSet()
 _seen_globally = threading.Event()
-_lock = threading.Lock()
+_past: Counter[tuple[str, Key]] = Counter()
+"""What those have counted that are measured no more, by instrument: a sum never goes back."""
+_lock = threading.RLock()
+
+
+def _in_forked_child() -> None:
+    global _lock  # noqa: PLW0603 - a lock that another thread held at the fork stays locked for ever
+    _lock = threading.RLock()
+    _past.clear()  # the parent's
+
+
+forks.in_child(_in_forked_child)
 
 
 def observe(source: Source, provider: MeterProvider | None = None) -> None:
@@ -82,6 +96,17 @@ def observe(source: Source, provider: MeterProvider | None = None) -> None:
             _seen_by.add(provider)
         if not known:
             _make_instruments(where.get_meter(_SCOPE))
+
+
+def forget(source: Source) -> None:
+    """Measure `source` no more: another takes its place. What it has counted stays in the sums."""
+    with _lock:
+        if source not in _sources:
+            return
+        _sources.discard(source)
+        for one in source.measured():
+            for name, _, read in _SUMS:
+                _past.update({(name, key): number for key, number in read(one)})
 
 
 def component_of(kind: str, protocol: str, url: str) -> tuple[str, dict[str, str | int]]:
@@ -107,11 +132,8 @@ def component_of(kind: str, protocol: str, url: str) -> tuple[str, dict[str, str
 
 
 def _make_instruments(meter: Meter) -> None:
-    for name, text, read in (
-        ("otel.sdk.exporter.span.exported", "Spans whose export has ended, well or not.", _exported),
-        ("otel.sdk.processor.span.processed", "Spans that left the queue, or weren't let in.", _processed),
-    ):
-        meter.create_observable_counter(name, [_callback(read)], "{span}", text)
+    for name, text, read in _SUMS:
+        meter.create_observable_counter(name, [_callback(read, name)], "{span}", text)
     for name, unit, text, read in (
         (
             "otel.sdk.exporter.span.inflight",
@@ -128,18 +150,18 @@ def _make_instruments(meter: Meter) -> None:
         meter.create_observable_up_down_counter(name, [_callback(read)], unit, text)
 
 
-Key = tuple[tuple[str, str | int], ...]
-
-
 def _callback(
     read: Callable[[Measured], Iterator[tuple[Key, int]]],
+    name: str = "",
 ) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observe_all(_: CallbackOptions) -> Iterable[Observation]:
         totals: Counter[Key] = Counter()  # two installations may have a backend of the same name
-        for source in list(_sources):
-            for one in source.measured():
-                for key, number in read(one):
-                    totals[key] += number
+        with _lock:
+            totals.update({key: number for (instrument, key), number in _past.items() if instrument == name})
+            for source in list(_sources):
+                for one in source.measured():
+                    for key, number in read(one):
+                        totals[key] += number
         return [Observation(number, dict(key)) for key, number in totals.items()]
 
     return observe_all
@@ -165,6 +187,12 @@ def _processed(one: Measured) -> Iterator[tuple[Key, int]]:
     yield _processor(one), given + health.retry_spans
     if refused:
         yield _processor(one, ("error.type", "queue_full")), refused
+
+
+_SUMS = (
+    ("otel.sdk.exporter.span.exported", "Spans whose export has ended, well or not.", _exported),
+    ("otel.sdk.processor.span.processed", "Spans that left the queue, or weren't let in.", _processed),
+)
 
 
 def _size(one: Measured) -> Iterator[tuple[Key, int]]:
