@@ -97,22 +97,33 @@ class Machinery:
         self._room = max(1, min(one.settings.batch.max_queue_size for one in backends) // 2)
         self._inbox = Inbox(max(one.settings.batch.max_queue_size for one in backends))
         self._starts = Starts(plan.context.attributes, follow=follows(plan))
-        self._router = Router(
-            self._inbox,
-            [self._lane(one, ledgers[one.name]) for one in backends],
-            starts=self._starts,
-            bounds=plan.sampling,
-            weighs=isinstance(provider.sampler, PlanSampler),
-            look=Watch(CutSpans(ours=ours), self.notice),
-        )
+        self._router = self._make_router(plan, backends, ours=ours)
         self._starts.hear(self._router.whole.listeners)
         self.standby = process.Standby("ajolo-fanout-standby")
         self.aside = process.Standby("ajolo-fanout-aside")
         self.waiters = Waiters("ajolo-fanout-waiter")
         self._open_spans = self._watch_open_spans(before)
-        self.accounts: Accounts = Accounts(
+        self.accounts = self._make_accounts(plan, before)
+        self._others: Others | None = None
+        self._router.start()
+        self._processor = self._join(handle) if before is None else self._take_over(before)
+        urls = {one.name: one.target.url for one in backends if one.target.kind == "otlp"}
+        self._others = Others(provider, self._processor, urls)
+
+    def _make_router(self, plan: Plan, backends: Sequence[BackendPlan], *, ours: bool) -> Router:
+        return Router(
+            self._inbox,
+            [self._lane(one, self.ledgers[one.name]) for one in backends],
+            starts=self._starts,
+            bounds=plan.sampling,
+            weighs=isinstance(self._provider.sampler, PlanSampler),
+            look=Watch(CutSpans(ours=ours), self.notice),
+        )
+
+    def _make_accounts(self, plan: Plan, before: Machinery | None) -> Accounts:
+        return Accounts(
             plan,
-            ledgers,
+            self.ledgers,
             self._outlets,
             self._inbox,
             self._router.whole.buffer,
@@ -120,18 +131,20 @@ class Machinery:
             self._never_recorded,
             before=None if before is None else before.accounts,
         )
-        self._others: Others | None = None
-        self._router.start()
-        if before is None:
-            self._processor = WatchingSpanProcessor(self._inbox, handle, self._starts, self._open_spans)
-            # The SDK's own method: Phoenix's provider overrides it, and throws its own processor out for ours.
-            TracerProvider.add_span_processor(provider, self._processor)
-        else:
-            self._processor = before._processor  # noqa: SLF001 - another of the same kind
-            self._processor.turn_to(self._inbox, self._starts)
-            before.hand_over(self._inbox, self._outlets)
-        urls = {one.name: one.target.url for one in backends if one.target.kind == "otlp"}
-        self._others = Others(provider, self._processor, urls)
+
+    def _join(self, handle: Handle) -> WatchingSpanProcessor:
+        """Put a span processor on the provider."""
+        processor = WatchingSpanProcessor(self._inbox, handle, self._starts, self._open_spans)
+        # The SDK's own method: Phoenix's provider overrides it, and throws its own processor out for ours.
+        TracerProvider.add_span_processor(self._provider, processor)
+        return processor
+
+    def _take_over(self, before: Machinery) -> WatchingSpanProcessor:
+        """Take what ends, and what waits, in the place of `before`."""
+        processor = before._processor
+        processor.turn_to(self._inbox, self._starts)
+        before.hand_over(self._inbox, self._outlets)
+        return processor
 
     def _watch_open_spans(self, before: Machinery | None) -> OpenSpans:
         return OpenSpans(known=self._sends_open_spans) if before is None else before._open_spans  # noqa: SLF001 - of the same kind
