@@ -27,15 +27,13 @@ from ajolo_fanout.isolation import Isolation
 from ajolo_fanout.machinery import Machinery
 from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.provider import build_provider, empty_plan, overlaid, silent_provider
+from ajolo_fanout.standby import GRACE, Followed, Pending
 from ajolo_fanout.waiting import until
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Fanout"]
-
-_GRACE = 0.25
-"""Seconds beyond a deadline for the thread that works to it to say that it is done."""
 
 _Answer = TypeVar("_Answer")
 
@@ -147,7 +145,7 @@ class Fanout:
         run = self._isolation.run
         run("settling in", self._settle)
         if self._works is not None:
-            run("shutting down", lambda: self._stop(deadline).wait(deadline + _GRACE))
+            run("shutting down", lambda: self._stop(deadline).wait(deadline + GRACE))
         run("leaving the end of the process alone", process.unguard, self)
         return self._report()
 
@@ -224,12 +222,12 @@ class Fanout:
 
     # -- what the span processor and the process call ------------------------------------------------------
 
-    def begin_flush(self) -> process.Pending:
+    def begin_flush(self) -> Pending:
         """Start a flush on the thread that stands by; for signal handlers."""
         deadline = self._deadline(None)
         return self._on_standby(lambda: None if self._works is None else self._works.flush(deadline))
 
-    def begin_finish(self) -> process.Pending | process.Followed:
+    def begin_finish(self) -> Pending | Followed:
         """Start what the end of the process asks for: our shutdown, then that of the provider we built."""
         deadline = self._deadline(None)
         works = self._works
@@ -282,12 +280,12 @@ class Fanout:
     def _deadline(self, timeout: float | None) -> float:
         return time.monotonic() + (self.timeout if timeout is None else max(0.0, timeout))
 
-    def _on_standby(self, work: Callable[[], object]) -> process.Pending:
+    def _on_standby(self, work: Callable[[], object]) -> Pending:
         if self._works is not None and not self._works.forsaken:
             return self._works.standby.call(work)
         return _done(work)  # without a thread, there is nothing to wait for
 
-    def _nothing_left(self) -> process.Pending:
+    def _nothing_left(self) -> Pending:
         return _done(self.provider.shutdown if self._owns_provider else _nothing)
 
     def _aside(self, call: Callable[[], _Answer]) -> _Answer:
@@ -306,15 +304,15 @@ class Fanout:
         if self._works is not None:
             self._works.hasten(deadline)
 
-    def _stop(self, deadline: float) -> process.Pending | process.Followed:
+    def _stop(self, deadline: float) -> Pending | Followed:
         told = self.stopped  # by whoever came first, which may be what waits for us on the standby thread
         self._hasten(deadline)
         end = self._on_standby(lambda: None if self._works is None else self._works.stop(deadline))
         return end if told else self._told_of(end)
 
-    def _told_of(self, end: process.Pending) -> process.Followed:
+    def _told_of(self, end: Pending) -> Followed:
         tell = _nothing if self._works is None else self._works.tell_of_the_end
-        return process.Followed(end, self._on_standby(tell))
+        return Followed(end, self._on_standby(tell))
 
     def _finish(self, deadline: float) -> None:
         if self._works is not None:
@@ -335,9 +333,9 @@ def _nothing() -> None:
     """What is left to do where nothing is left to do."""
 
 
-def _done(work: Callable[[], object]) -> process.Pending:
+def _done(work: Callable[[], object]) -> Pending:
     """A call that was made."""
-    done = process.Pending(work)
+    done = Pending(work)
     done.run()
     return done
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from ajolo_fanout import forks, process, sdk_internals, surroundings
+from ajolo_fanout import forks, sdk_internals, surroundings
 from ajolo_fanout.accounts import Accounts
 from ajolo_fanout.delivery.outlet import Outlet, flush_all, shutdown_all
 from ajolo_fanout.health.ledger import Ledger
@@ -29,6 +29,7 @@ from ajolo_fanout.pipeline.router import Lane, Router
 from ajolo_fanout.pipeline.starts import Starts
 from ajolo_fanout.plan.model import BackendPlan, Plan
 from ajolo_fanout.provider import PlanSampler, follows
+from ajolo_fanout.standby import Standby
 from ajolo_fanout.waiting import Waiters
 
 __all__ = ["Machinery"]
@@ -99,8 +100,8 @@ class Machinery:
         self._starts = Starts(plan.context.attributes, follow=follows(plan))
         self._router = self._make_router(plan, backends, ours=ours)
         self._starts.hear(self._router.whole.listeners)
-        self.standby = process.Standby("ajolo-fanout-standby")
-        self.aside = process.Standby("ajolo-fanout-aside")
+        self.standby = Standby("ajolo-fanout-standby")
+        self.aside = Standby("ajolo-fanout-aside")
         self.waiters = Waiters("ajolo-fanout-waiter")
         self._open_spans = self._watch_open_spans(before)
         self.accounts = self._make_accounts(plan, before)

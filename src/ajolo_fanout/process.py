@@ -3,7 +3,7 @@
 What is queued when a program ends must still leave, within the deadline. Some facts shape this module:
 
 - CPython 3.12 starts no thread once the interpreter exits, so whatever works at exit stands by from the
-  beginning: `Standby` is one waiting thread.
+  beginning: a `Standby` (`standby.py`) is one waiting thread.
 - A signal handler of Python runs in the main thread between two bytecodes of whatever it interrupts. It
   must not need a lock that the interrupted code may hold. So the handler itself only puts a call on a C
   queue that may be re-entered and waits on a bare lock with a time limit; the work is done on threads
@@ -29,9 +29,7 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import os
-import queue
 import signal
 import sys
 import threading
@@ -40,147 +38,16 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import attrs
 
 from ajolo_fanout import forks, surroundings
+from ajolo_fanout.standby import GRACE, Followed, Pending
 
-__all__ = ["Followed", "Forked", "Guarded", "Pending", "Standby", "guard", "settle", "unguard", "watch_fork"]
+__all__ = ["Forked", "Guarded", "guard", "settle", "unguard", "watch_fork"]
 
 _log = logging.getLogger("ajolo_fanout.process")
-
-_Answer = TypeVar("_Answer")
-
-_GRACE = 0.25
-"""Seconds beyond a guarded object's own deadline: it ends by that deadline, and needs a moment to say so."""
-
-
-class Pending:
-    """One call that a `Standby` was asked for."""
-
-    __slots__ = ("_done", "_work")
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self._work = work
-        self._done = threading.Lock()
-        self._done.acquire()
-
-    def run(self) -> None:
-        """Make the call; what it raises is logged."""
-        try:
-            self._work()
-        except Exception:
-            # The standby must outlive any call, and there is no caller left to raise into.
-            _log.exception("delivering at the end of the process failed")
-        finally:
-            self._done.release()
-
-    def wait(self, deadline: float) -> bool:
-        """Wait until the call has returned or `deadline` (a `time.monotonic()` value) has passed."""
-        left = min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
-        if not self._done.acquire(timeout=left):
-            return False
-        self._done.release()  # for whoever else waits
-        return True
-
-
-@attrs.frozen
-class Followed:
-    """A call that counts, and one after it that is given a moment."""
-
-    first: Pending
-    second: Pending
-
-    def wait(self, deadline: float) -> bool:
-        """As `Pending.wait()`, for the first; the second gets `_GRACE` then."""
-        done = self.first.wait(deadline)
-        self.second.wait(time.monotonic() + _GRACE)
-        return done
-
-
-class Standby:
-    """A thread that waits to be asked, for calls made where no thread can be started and no lock taken."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._start()
-
-    def _start(self) -> None:
-        self._calls: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
-        self._closed = self._answering = False
-        self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-        self._thread.start()
-
-    def call(self, work: Callable[[], object]) -> Pending:
-        """Have `work` run on the thread.
-
-        Takes no lock of Python's: the queue is C code that may interrupt itself, so this may be called in a
-        signal handler. Asked from within a call, or after `stop()`, it runs at once, on the caller's thread.
-        """
-        pending = Pending(work)
-        if threading.current_thread() is self._thread:
-            pending.run()  # waiting for ourselves would never end
-            return pending
-        self._calls.put(pending)
-        if self._closed:
-            self._empty()
-        return pending
-
-    def answer(self, call: Callable[[], _Answer]) -> _Answer:
-        """What `call` returns, made on the thread and waited for; raises what it raises.
-
-        For one caller's thread. Where an earlier one is still under way (a signal handler came in between, or
-        Ctrl-C), it is made on the caller's thread, and so it is where no thread runs any more.
-        """
-        if self._answering or sys.is_finalizing():
-            return call()
-        self._answering = True
-        answers: list[_Answer] = []
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                answers.append(call())
-            except BaseException as error:  # the caller's, who waits for it
-                errors.append(error)
-            finally:
-                self._answering = False
-
-        self.call(work).wait(math.inf)
-        if errors:
-            raise errors[0]
-        return answers[0]
-
-    def stop(self) -> None:
-        """Let the thread end after the calls it was already asked for."""
-        self._calls.put(None)
-
-    def after_fork(self) -> None:
-        """Start over in a child, where no thread of the parent exists."""
-        self._start()
-
-    def end_in_child(self) -> None:
-        """In a child of a process that was about to end: without a thread, as after `stop()`."""
-        self._calls = queue.SimpleQueue()
-        self._closed, self._answering = True, False
-
-    def _serve(self) -> None:
-        while (pending := self._calls.get()) is not None:
-            pending.run()
-            del pending  # or the last call would keep what it closes over alive until the next
-        # Closed first, emptied then: a call put after this emptying finds `_closed` and empties for itself.
-        self._closed = True
-        self._empty()
-
-    def _empty(self) -> None:
-        while True:
-            try:
-                pending = self._calls.get_nowait()
-            except queue.Empty:
-                return
-            if pending is not None:
-                pending.run()
 
 
 class Guarded(Protocol):
@@ -316,7 +183,7 @@ def _at_exit() -> None:
 def _finish_all() -> None:
     """Have everything guarded deliver and stop, side by side; returns by the latest deadline."""
     now = time.monotonic()
-    asked = [(one.begin_finish(), now + one.timeout + _GRACE) for one in _process.guarded]
+    asked = [(one.begin_finish(), now + one.timeout + GRACE) for one in _process.guarded]
     for pending, deadline in asked:
         pending.wait(deadline)
 
@@ -353,7 +220,7 @@ class _Handler:
         """The first process of a container: the kernel ignores a default SIGTERM there, and so do we."""
         now = time.monotonic()
         for pending, deadline in [(one.begin_flush(), now + one.timeout) for one in _process.guarded]:
-            pending.wait(deadline + _GRACE)
+            pending.wait(deadline + GRACE)
 
     def _deliver_and_die(self, number: int) -> None:
         _process.ending = True

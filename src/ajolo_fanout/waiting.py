@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from ajolo_fanout.process import Standby
+from ajolo_fanout.standby import Standby
 
 __all__ = ["Done", "Waiters", "until"]
 

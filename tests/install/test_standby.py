@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ajolo_fanout.process import Standby
+from ajolo_fanout.standby import Standby
 from ajolo_fanout.testing import wait_for
 
 
