@@ -17,12 +17,13 @@ from typing import Any
 
 import attrs
 import pytest
-from tests.systems.serving import free_ports, serving
+from tests.systems.serving import serving
 from tests.venvs import command
 
 from ajolo_fanout import Fanout, install_from_config
 from ajolo_fanout.replay.rerun import rerun
 from ajolo_fanout.testing import recorded_spans
+from ajolo_fanout.testing.collector_run import free_ports
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 RUNS = ("two_tools-capture", "tool_raises", "fallback", "nested_agents")

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import urllib.error
@@ -19,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.systems.serving import listens
 
 from ajolo_fanout.config.document import load
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.profiles.catalog import data_folder
 from ajolo_fanout.testing import FakeBackend, OtlpServer, wait_for
+from ajolo_fanout.testing.collector_run import free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = CHECKOUT / ".cache"
@@ -205,7 +206,7 @@ def test_served_and_told_to_stop_with_a_request_in_flight(
     run: Any,
 ) -> None:
     way, number, code = served
-    port = free_port()
+    [port] = free_ports(1)  # Ajolopy takes no socket
     program = run("ajolopy_app/main.py", way, str(port), config=config, python=ajolopy)
     answers: list[bytes] = []
     wait_for(lambda: program.ended or listens(port), 60, "the application to listen")
@@ -223,17 +224,6 @@ def test_served_and_told_to_stop_with_a_request_in_flight(
     wanted = 4 if answers else 0
     for kind, fake in fakes.items():
         assert len(fake.spans) == wanted, f"{kind}\n{program}"
-
-
-def free_port() -> int:
-    """Ajolopy takes no socket, only a port: one that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return int(bound.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ask(port: int, answers: list[bytes]) -> None:

@@ -6,22 +6,15 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from ajolo_fanout.testing import wait_for
 
-__all__ = ["free_ports", "listens", "serving"]
+__all__ = ["listens", "serving"]
 
 LIMIT = 120.0
 """Seconds for a server to come up: two cores may be shared with a whole test run."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, for servers that take no socket and no port 0."""
-    with ExitStack() as stack:
-        bound = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in bound]
 
 
 def listens(port: int) -> bool:

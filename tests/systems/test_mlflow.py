@@ -10,11 +10,12 @@ from typing import Any
 import attrs
 import pytest
 from tests.systems.readback import RUNS, SPANS, ask, hexed, kind, parent, sent_through, total
-from tests.systems.serving import free_ports, serving
+from tests.systems.serving import serving
 from tests.venvs import command
 
 from ajolo_fanout import Fanout
 from ajolo_fanout.testing import recorded_spans, wait_for
+from ajolo_fanout.testing.collector_run import free_ports
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

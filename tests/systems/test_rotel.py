@@ -13,12 +13,13 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from tests.collector.support import wrong
-from tests.systems.serving import free_ports, serving
+from tests.systems.serving import serving
 from tests.venvs import environment
 
 from ajolo_fanout import install_from_config
 from ajolo_fanout.replay.rerun import rerun
 from ajolo_fanout.testing import OtlpServer, recorded_spans
+from ajolo_fanout.testing.collector_run import free_ports
 
 GENERATED = 1_000
 

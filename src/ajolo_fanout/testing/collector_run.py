@@ -24,6 +24,7 @@ __all__ = [
     "PortTakenError",
     "Ports",
     "Run",
+    "free_ports",
     "healthy",
     "no_engine",
 ]
@@ -57,13 +58,17 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Ports that nobody listens on now.
+        """Ports that nobody listens on now; a Collector that is started anew finds them again."""
+        return cls(*free_ports(3))
 
-        Below those that Linux gives to outgoing connections, so that a Collector finds its own again when
-        it is started anew: an engine that chose them would choose others then.
-        """
-        with contextlib.ExitStack() as stack:
-            return cls(*(_free_port(stack) for _ in range(3)))
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on now, for who takes neither a socket nor port 0.
+
+    Below those that Linux gives to outgoing connections and as port 0: none of these is in the way a moment later.
+    """
+    with contextlib.ExitStack() as stack:
+        return [_free_port(stack) for _ in range(count)]
 
 
 def _free_port(stack: contextlib.ExitStack) -> int:
