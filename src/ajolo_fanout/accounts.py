@@ -55,20 +55,18 @@ class Accounts:
     _carried: Counter[str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.before is None:
-            self.reset()
-            return
         before, self.before = self.before, None
+        if before is None:
+            self._begin()  # and the ledgers have begun: what is in the spool may be on its way by now
+            return
         before.health()  # which settles what its inbox has counted
         self._begin()
         self._carried = before._carried  # noqa: SLF001 - another of the same kind
         self._never_before = before._never_before  # noqa: SLF001
 
     def reset(self) -> None:
-        """Count from zero: at the start, and in a forked child."""
+        """Count from zero, in a forked child where nothing is at work yet."""
         self._begin()
-        self._carried = Counter()
-        self._never_before = self.never_recorded()
         for ledger in self.ledgers.values():
             ledger.reset()
 
@@ -76,6 +74,8 @@ class Accounts:
         self._reading = threading.RLock()
         self._settled = dict.fromkeys(_AT_THE_INBOX.values(), 0)
         self._settling = False
+        self._carried = Counter()
+        self._never_before = self.never_recorded()
 
     def report(self) -> Report:
         """What became of the spans since the previous report."""
