@@ -302,7 +302,11 @@ def test_a_stock_exporter_is_tried_and_its_request_judged_by_our_own(protocol: P
 
 
 def test_a_stock_exporter_that_takes_a_redirect_for_success_is_found_out() -> None:
-    with OtlpServer(answer=Answer(status=301, headers={"Location": "/"})) as server:
+    """Whether it reads 301 as success itself, or follows and is shown a page, as it does before 1.45."""
+    with (
+        Hostile(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<html/>")) as page,
+        OtlpServer(answer=Answer(status=301, headers={"Location": page.url})) as server,
+    ):
         found = diagnosed(backend(server.endpoint, more='exporter = "stock"'))
     assert one(found, "stock").status == "ok"
     assert found.verdict == "not-otlp"

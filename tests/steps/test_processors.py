@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan
+from tests.installed import needs_any_value
 from tests.steps.spans import make_span, snapshot, spans
 from tests.steps.test_redaction_failures import HOSTILE, by_hand
 
@@ -198,6 +199,7 @@ def test_a_plain_data_uri_and_a_broken_one_go_too() -> None:
     assert replace_media("data:image/png;base64,A").startswith("[media image/png, 1 bytes, sha256:")
 
 
+@needs_any_value
 def test_media_goes_from_arrays_maps_events_and_links() -> None:
     uri = f"data:image/png;base64,{PIXEL}"
     span = make_span(

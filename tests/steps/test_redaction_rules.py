@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import Status, StatusCode
+from tests.installed import ANY_VALUE, needs_any_value
 from tests.steps.redacting import ADDRESS, CARD, KEY, hashed, own, redacted
 from tests.steps.spans import make_span, plain, snapshot, without_notes
 
@@ -120,10 +121,11 @@ def test_what_is_detected_goes_from_everything_that_leaves(
     assert draft.resource["service.name"] == left
     for part in (draft.attributes, draft.events[0].attributes, draft.links[0].attributes, draft.resource):
         assert part[left] == 1
-        assert plain(part["map"]) == plain({left: {"deep": [left]}})
-        assert part["raw"] == left.encode()
+        if ANY_VALUE:
+            assert plain(part["map"]) == plain({left: {"deep": [left]}})
+            assert part["raw"] == left.encode()
     assert snapshot(span) == before, "the span itself is everybody's"
-    assert shaped.redacted == len(shaped.removed) >= 30
+    assert shaped.redacted == len(shaped.removed) >= (30 if ANY_VALUE else 15)
 
 
 def test_a_scope_version_is_a_text_too() -> None:
@@ -163,6 +165,7 @@ def test_an_empty_allow_list_leaves_nothing() -> None:
     assert redacted(RedactionSettings(allow=()), a=1, b="x") == {}
 
 
+@needs_any_value
 def test_two_keys_that_held_a_secret_stay_two() -> None:
     made = redacted(
         RedactionSettings(detect=("email",)),
@@ -178,11 +181,13 @@ def test_a_card_is_found_as_a_number_too(number: float) -> None:
     assert made["tokens"] == 12345
 
 
+@needs_any_value
 def test_small_numbers_are_looked_at_for_patterns_of_ones_own() -> None:
     settings = RedactionSettings(patterns=own(room="^10[0-9]$"))
     assert redacted(settings, a=104, b=204, c=[105, 1.5]) == {"a": "[room]", "b": 204, "c": ("[room]", 1.5)}
 
 
+@needs_any_value
 def test_a_name_that_gives_its_value_away_does_so_at_any_depth() -> None:
     settings = RedactionSettings(detect=("api_key",))
     made = redacted(settings, db__password="correcthorse", m={"password": "correcthorse"}, password=12345678)
@@ -197,6 +202,7 @@ def test_a_pattern_replaces_all_that_it_matches_whatever_groups_it_has() -> None
 # The note.
 
 
+@needs_any_value
 def test_the_span_says_what_was_taken_and_why_and_not_what_it_was() -> None:
     span = make_span(
         attributes={"user.alice": "SECRET", "note": f"{ADDRESS} {CARD}", "m": {ADDRESS: [CARD]}},

@@ -6,17 +6,16 @@ part of a shape, so backends that differ only here still share their renditions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
 
 import attrs
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext, TraceFlags
 from opentelemetry.trace.span import TraceState
 from opentelemetry.util.types import AttributeValue
+
+from ajolo_fanout.steps.bounded import Given, bounded_list
 
 __all__ = ["DRY_RUN", "KEPT_BY", "PARENT_ID", "ROOT", "SAMPLE_RATE", "Addition", "Parent", "added", "merged"]
 
@@ -39,8 +38,6 @@ SAMPLE_RATE = "SampleRate"
 """The attribute in which Honeycomb reads how many spans this one stands for."""
 
 _NOTHING: Mapping[str, AttributeValue] = MappingProxyType({})
-
-T = TypeVar("T")
 
 
 @attrs.frozen
@@ -85,9 +82,9 @@ def added(span: ReadableSpan, addition: Addition) -> ReadableSpan:
         context=context,
         parent=_parent(span, addition.parent),
         resource=span.resource,
-        attributes=_attributes({**(span.attributes or {}), **addition.attributes}, span.dropped_attributes),
-        events=_list(span.events, span.dropped_events),
-        links=_list(span.links, span.dropped_links),
+        attributes=Given({**(span.attributes or {}), **addition.attributes}, span.dropped_attributes),
+        events=bounded_list(span.events, span.dropped_events),
+        links=bounded_list(span.links, span.dropped_links),
         kind=span.kind,
         status=span.status,
         start_time=span.start_time,
@@ -104,15 +101,3 @@ def _parent(span: ReadableSpan, parent: Parent | None) -> SpanContext | None:
         return None
     flags = span.parent.trace_flags if span.parent is not None else TraceFlags(TraceFlags.SAMPLED)
     return SpanContext(span.context.trace_id, span_id, remote, flags)
-
-
-def _attributes(attributes: Mapping[str, Any], dropped: int) -> BoundedAttributes:
-    made = BoundedAttributes(attributes=attributes)
-    made.dropped = dropped
-    return made
-
-
-def _list(items: Sequence[T], dropped: int) -> Sequence[T]:
-    made = BoundedList.from_seq(len(items), items)
-    made.dropped = dropped
-    return made

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias, cast
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceState
 from opentelemetry.util.types import AnyValue
 
 from ajolo_fanout.steps.attributes import Attributes
+from ajolo_fanout.steps.bounded import Given, bounded_list
 from ajolo_fanout.steps.parts import DraftEvent, DraftLink, DraftScope, Parts
 
 __all__ = ["NO_USAGE", "Draft", "Measure", "Usage"]
@@ -348,9 +347,9 @@ class Draft:
             context=span.context,
             parent=span.parent,
             resource=self.sdk_resource(),
-            attributes=_bounded(self.attributes, self.dropped_attributes),
-            events=_bounded_list([_sdk_event(event) for event in self.events], self.dropped_events),
-            links=_bounded_list([_sdk_link(link) for link in self.links], self.dropped_links),
+            attributes=Given(self.attributes.copy(), self.dropped_attributes),
+            events=bounded_list([_sdk_event(event) for event in self.events], self.dropped_events),
+            links=bounded_list([_sdk_link(link) for link in self.links], self.dropped_links),
             kind=span.kind,
             status=self.status,
             start_time=span.start_time,
@@ -372,21 +371,9 @@ def _assign(present: Attributes, wanted: Mapping[str, AnyValue]) -> None:
         present[name] = value
 
 
-def _bounded(attributes: Attributes, dropped: int) -> BoundedAttributes:
-    bounded = BoundedAttributes(attributes=attributes.copy())
-    bounded.dropped = dropped
-    return bounded
-
-
-def _bounded_list(items: list[Any], dropped: int) -> Sequence[Any]:
-    bounded = BoundedList.from_seq(None, items)
-    bounded.dropped = dropped
-    return bounded
-
-
 def _sdk_event(event: DraftEvent) -> Event:
-    return Event(event.name, _bounded(event.attributes, event.dropped_attributes), event.timestamp)
+    return Event(event.name, Given(event.attributes.copy(), event.dropped_attributes), event.timestamp)
 
 
 def _sdk_link(link: DraftLink) -> Link:
-    return Link(link.context, _bounded(link.attributes, link.dropped_attributes))
+    return Link(link.context, Given(link.attributes.copy(), link.dropped_attributes))
