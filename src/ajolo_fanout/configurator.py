@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from ajolo_fanout.install import install
+from ajolo_fanout.plan.environment import CONFIGURATOR, is_wished
 
 __all__ = ["Configurator"]
 
@@ -22,16 +23,6 @@ _log = logging.getLogger("ajolo_fanout.install")
 
 _GROUP = "opentelemetry_configurator"
 _NAME = "ajolo_fanout"
-_VARIABLE = "OTEL_PYTHON_CONFIGURATOR"
-
-_OF_THE_DISTRO: Mapping[str, str] = {
-    "OTEL_TRACES_EXPORTER": "otlp",
-    "OTEL_METRICS_EXPORTER": "otlp",
-    "OTEL_LOGS_EXPORTER": "otlp",
-    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-}
-"""What `opentelemetry-distro` puts into the environment where the user has left it empty: nobody's wish."""
-
 _OTHER_SIGNALS = ("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
 
 
@@ -44,14 +35,13 @@ class Configurator:
         Args:
             options: What `opentelemetry-instrument` says of itself; for the next configurator.
         """
-        if os.environ.get(_VARIABLE, "") != _NAME:
+        if os.environ.get(CONFIGURATOR, "") != _NAME:
             _hand_on(options)
             return
-        wished = {name: text for name, text in os.environ.items() if text != _OF_THE_DISTRO.get(name)}
-        install(None, wished, set_global=True, on_error="warn")
+        install(None, os.environ, set_global=True, on_error="warn")
         for name in _OTHER_SIGNALS:
-            if wished.get(name, "none") not in ("", "none"):
-                _log.warning("%s is set, but %s=%s sets up traces only", name, _VARIABLE, _NAME)
+            if is_wished(name, os.environ) and os.environ[name] != "none":
+                _log.warning("%s is set, but %s=%s sets up traces only", name, CONFIGURATOR, _NAME)
 
 
 def _hand_on(options: Mapping[str, Any]) -> None:

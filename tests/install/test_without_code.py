@@ -172,6 +172,17 @@ def test_metrics_and_logs_that_somebody_asked_for_are_said_to_be_missing(
     assert line.endswith("OTEL_PYTHON_CONFIGURATOR=ajolo_fanout sets up traces only")
 
 
+def test_the_file_sees_the_variables_that_are_what_the_distro_sets_too(
+    instrumented: Any, write_file: Callable[..., Path]
+) -> None:
+    with OtlpServer("grpc") as server:
+        config = write_file(server.endpoint, backend='protocol = "${OTEL_EXPORTER_OTLP_PROTOCOL}"')
+        program = instrumented(env={**OURS, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, config=config)
+        assert program.end() == 0, program
+        assert len(server.spans) == 6, program
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL" not in str(program), "the file has just read it"
+
+
 @pytest.mark.parametrize("instrumentation", [OFFICIAL, OPENINFERENCE])
 def test_an_instrumentation_that_is_given_the_provider_needs_nothing_global(
     instrumentation: str, run: Any, write_file: Callable[..., Path], server: OtlpServer, model: ModelApi

@@ -13,10 +13,12 @@ from ajolo_fanout.plan.layers import Layer, environment_layer
 
 __all__ = [
     "BATCH_VARIABLES",
+    "CONFIGURATOR",
     "LIMIT_VARIABLES",
     "ambient",
     "batch_layer",
     "is_disabled",
+    "is_wished",
     "limits_layer",
     "resource_attributes",
 ]
@@ -39,6 +41,17 @@ LIMIT_VARIABLES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Each key of the top-level `[limits]`, with its variables, the more particular first."""
+
+CONFIGURATOR = "OTEL_PYTHON_CONFIGURATOR"
+"""Who sets the SDK up under `opentelemetry-instrument`; `ajolo_fanout` where we do."""
+
+_OF_THE_DISTRO: Mapping[str, str] = {
+    "OTEL_TRACES_EXPORTER": "otlp",
+    "OTEL_METRICS_EXPORTER": "otlp",
+    "OTEL_LOGS_EXPORTER": "otlp",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+}
+"""What `opentelemetry-distro`, which runs before our configurator, puts where the user has left it empty."""
 
 _DURATIONS = frozenset(("schedule_delay", "export_timeout"))
 _IGNORED = ("OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG")
@@ -96,12 +109,19 @@ def resource_attributes(environ: Mapping[str, str], warnings: list[Problem]) -> 
     return found
 
 
+def is_wished(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether a variable is set, and not to what the distro sets it to where it is said to run."""
+    value = environ.get(name, "")
+    distro = environ.get(CONFIGURATOR) == "ajolo_fanout" and value == _OF_THE_DISTRO.get(name)
+    return value != "" and not distro
+
+
 def ambient(environ: Mapping[str, str]) -> list[Problem]:
     """One warning that names what is set and ignored; never its values.
 
     The variables for metrics and logs alone are somebody else's, and obeyed by them.
     """
-    names = sorted(name for name, value in environ.items() if value and _is_ignored(name))
+    names = sorted(name for name in environ if _is_ignored(name) and is_wished(name, environ))
     if not names:
         return []
     message = (
