@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import docker
 import pytest
 from testcontainers.core.config import testcontainers_config
 
-from ajolo_fanout.testing import BasicAuth, BearerToken, CollectorUnavailable, OtelCollector, make_tls
+from ajolo_fanout.testing import BasicAuth, BearerToken, CollectorUnavailable, OtelCollector, Tls, make_tls
 from ajolo_fanout.testing.collector import DEFAULT_IMAGE
 from ajolo_fanout.testing.collector_run import Ports
 
@@ -148,6 +149,36 @@ def test_one_that_nobody_stopped_ends_with_the_program() -> None:
         socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))
 
 
+@pytest.mark.usefixtures("otel_collector")  # one can be started here
+def test_the_exit_of_a_forked_child_leaves_it_running() -> None:
+    """Children of fork deliver when they end: to find that out is what a test may start it for."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["[]", "True"], done.stderr
+
+
+FORKS = """
+import os, sys
+from ajolo_fanout.testing import OtelCollector
+with OtelCollector() as collector:
+    if not os.fork():
+        sys.exit()  # through the end of the `with`, and atexit
+    os.wait()
+    print(collector.spans, collector.folder.exists())
+"""
+
+
+def test_one_that_cannot_be_set_up_leaves_no_folder_behind(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    absent = tmp_path / "absent.pem"
+    with pytest.raises(FileNotFoundError):
+        start(tls=Tls(absent, absent, absent, absent, absent))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_usual_image_is_of_the_version_that_is_built_here() -> None:
     """What is proven with the one holds for the other."""
     recipe = (CHECKOUT / "tests/collector/builder.yaml").read_text(encoding="utf-8")
@@ -266,9 +297,15 @@ def test_where_no_engine_answers_the_same_runs_as_a_process(
     assert not collector.folder.parent.exists()
 
 
-def test_the_program_that_is_named_is_run_whatever_else_is_there(binary: Path) -> None:
+def test_the_program_that_is_named_is_run_whatever_else_is_there(
+    binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with OtelCollector(binary=binary) as collector:
         assert collector.way == "process"
+    monkeypatch.chdir(binary.parent)
+    for relative in (f"./{binary.name}", Path(binary.name)):
+        with OtelCollector(binary=relative) as collector:
+            assert collector.way == "process"
     with pytest.raises(RuntimeError, match="can't be run: No such file"):
         OtelCollector(binary="/nonexistent/otelcol").start()
     with pytest.raises(ValueError, match="both can't be run"):

@@ -291,6 +291,11 @@ def test_drop_closes_the_connection_without_an_answer() -> None:
         assert post(server).status == 200
 
 
+def test_a_protocol_that_it_does_not_speak_is_told() -> None:
+    with pytest.raises(ValueError, match='"http/protobuf" or "grpc", not \'GRPC\''):
+        OtlpServer("GRPC")  # type: ignore[arg-type]
+
+
 def test_a_server_comes_back_on_its_port() -> None:
     with OtlpServer() as first:
         assert post(first).status == 200

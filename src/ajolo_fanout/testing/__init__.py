@@ -1,8 +1,8 @@
 """For tests of programs and of their `tracing.toml`: servers, fakes, recordings, a file's own plan at work.
 
 Imports neither pytest nor testcontainers; the fixtures (`otlp_server`, `otlp_grpc_server`, `otel_collector`,
-`fanout_tls`, `fanout_harness`, `fanout_fakes`) are a plugin that pytest finds by itself. Names are loaded
-when first used.
+`otel_collector_factory`, `fanout_tls`, `fanout_harness`, `fanout_fakes`) are a plugin that pytest finds by
+itself. Names are loaded when first used.
 """
 
 from __future__ import annotations

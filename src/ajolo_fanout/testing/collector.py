@@ -114,12 +114,13 @@ class OtelCollector:
         if image is not None and binary is not None:
             raise ValueError("give an image or a binary; both can't be run")
         self._image = image
-        self._binary = None if binary is None else Path(binary)
+        self._binary = binary
         self._tls = tls
         self._auth = auth
         self._path = path
         self._config: Mapping[str, Any] = config or {}
         self._run: Run | None = None
+        self._started_by = 0
         self._ports = Ports(0, 0, 0)
         self._reading = threading.Lock()
         self._read_to = 0
@@ -152,7 +153,10 @@ class OtelCollector:
         return self._last_log if self._run is None else self._run.log()
 
     def start(self) -> Self:
-        """Start it, and wait until it is ready. What nobody has stopped is stopped at the end of the program.
+        """Start it, and wait until it is ready.
+
+        What nobody has stopped is stopped when the program ends; one that is killed leaves it running, where
+        testcontainers' ryuk doesn't remove the container.
 
         Raises:
             CollectorUnavailable: when there is neither a Docker engine that can run the image nor a program;
@@ -163,6 +167,7 @@ class OtelCollector:
         if self._run is not None:
             raise RuntimeError("this Collector runs already")
         ways = self._ways()
+        self._started_by = os.getpid()
         self._read_to, self._spans = 0, []
         self.folder = _open_folder(self._tls)
         try:
@@ -197,9 +202,12 @@ class OtelCollector:
         self._wait_until_ready(self._run)
 
     def stop(self) -> None:
-        """End it and remove the container and the folder; `spans` stay. May be called twice."""
+        """End it and remove the container and the folder; `spans` stay. May be called twice.
+
+        In a forked child of the process that started it nothing happens: it is the parent's.
+        """
         run = self._run
-        if run is None:
+        if run is None or os.getpid() != self._started_by:
             return
         atexit.unregister(self.stop)
         try:
@@ -254,14 +262,14 @@ class OtelCollector:
             CollectorUnavailable: when there is none.
         """
         if self._binary is not None:
-            return [_process(self._binary)]
+            return [_process(_program(self._binary))]
         trouble = no_engine()
         image = self._image or os.environ.get("AJOLO_COLLECTOR_IMAGE")
         if image and not trouble:
             return [_container(image)]  # one that somebody named is not passed over in silence
         binary = None if self._image else os.environ.get("AJOLO_COLLECTOR_BINARY")
         ways = [] if trouble else [_container(DEFAULT_IMAGE, may_be_missing=True)]
-        ways += [_process(Path(binary))] if binary else []
+        ways += [_process(_program(binary))] if binary else []
         if not ways:
             only = f"The image {self._image} was asked for, and is run in a container only"
             raise CollectorUnavailable(f"{trouble}. {only if self._image else _PROVIDE}")
@@ -343,10 +351,27 @@ def _process(binary: Path) -> _Way:
     return _Way("process", lambda ports, folder: InProcess(binary, ports, folder))
 
 
+def _program(named: str | os.PathLike[str]) -> Path:
+    """The program of that path, or on PATH where it is a name alone; there, or in the current folder."""
+    path = Path(named)
+    alone = os.path.split(named)[0] in (
+        "",
+        b"",
+    )  # asked of the text: a Path of "./otelcol" has lost its folder
+    return path if alone and shutil.which(path) else path.absolute()
+
+
 def _open_folder(tls: Tls | None) -> Path:
     """A folder that the user of an image, 10001 mostly, may use; nobody else gets through to it."""
     outer = Path(tempfile.mkdtemp(prefix="ajolo-fanout-collector-"))  # for the owner only
-    folder = outer / "fanout"
+    try:
+        return _filled(outer / "fanout", tls)
+    except BaseException:
+        shutil.rmtree(outer, ignore_errors=True)
+        raise
+
+
+def _filled(folder: Path, tls: Tls | None) -> Path:
     folder.mkdir()
     folder.chmod(0o777)
     if tls is not None:

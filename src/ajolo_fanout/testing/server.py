@@ -61,6 +61,9 @@ class OtlpServer:
         protocol: `"http/protobuf"` or `"grpc"`.
         port: The port it listens on.
         endpoint: `http://127.0.0.1:PORT`, or `https://…` with TLS; without a path.
+
+    Raises:
+        ValueError: for a protocol that is neither.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class OtlpServer:
         tls: Tls | None = None,
         port: int = 0,
     ) -> None:
+        if protocol not in ("http/protobuf", "grpc"):
+            raise ValueError(f'the protocol is "http/protobuf" or "grpc", not {protocol!r}')
         self.protocol: Literal["http/protobuf", "grpc"] = protocol
         self._changed = threading.Condition()
         self._requests: list[ReceivedRequest] = []
