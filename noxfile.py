@@ -133,6 +133,7 @@ def example(session: nox.Session) -> None:
     project = out / "integration_test"
     shutil.rmtree(project, ignore_errors=True)
     shutil.copytree("examples/integration_test", project)
+    session.install("--find-links", str(out), "--no-index", "--no-deps", "--force-reinstall", "ajolo-fanout")
     session.install("--find-links", str(out), "-r", str(project / "requirements.txt"))
     session.run("scripts/docker-engine", external=True)
     image = _said(session, "scripts/collector-image")
