@@ -104,10 +104,22 @@ async def until(ask: Callable[[Done], object], deadline: float) -> None:
         RuntimeError: No event loop runs.
     """
     trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    if trio is not None and _in_task_of(trio):
         await _in_trio(trio, ask, deadline)
     else:
         await _in_asyncio(ask, deadline)
+
+
+def _in_task_of(trio: Any) -> bool:
+    """Whether a task of trio's runs here. trio 0.22 has no `lowlevel.in_trio_task()`."""
+    try:
+        trio.lowlevel.current_task()
+    except (
+        RuntimeError,
+        AttributeError,
+    ):  # none does; trio is older than `lowlevel`, or is just being imported
+        return False
+    return True
 
 
 async def _in_asyncio(ask: Callable[[Done], object], deadline: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,6 +43,24 @@ def test_aflush_delivers_what_has_ended(make: Any, server: OtlpServer) -> None:
     report = asyncio.run(fanout.aflush(20))
     assert report
     assert report.backends["here"].delivered == len(server.spans) == 1
+
+
+@pytest.mark.parametrize("age", ["new", "old"])
+def test_aflush_knows_the_loop_that_it_is_in(
+    age: str, make: Any, server: OtlpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a trio in the program that can't be asked whether it is in one of its tasks, too (0.22)."""
+    trio = pytest.importorskip("trio")
+    if age == "old":
+        monkeypatch.delattr(trio.lowlevel, "in_trio_task", raising=False)
+    fanout = make(server.endpoint)
+    for count, run in enumerate(
+        (lambda: asyncio.run(fanout.aflush(20)), partial(trio.run, fanout.aflush, 20)), 1
+    ):
+        trace(fanout)
+        report = run()
+        assert report, report
+        assert len(server.spans) == count
 
 
 def test_while_aflush_waits_for_a_hung_backend_the_loop_turns_as_when_it_idles(
