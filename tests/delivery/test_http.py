@@ -6,6 +6,8 @@ import json
 import socket
 import ssl
 import time
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
@@ -192,6 +194,33 @@ def test_the_status_counts_where_the_body_isn_t_of_its_encoding(status: int, kin
         outcome = sender(server.url).send(b"body", 1, 5)
         assert (outcome.kind, outcome.status) == (kind, str(status))
         assert "content-encoding" in outcome.message
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_an_answer_that_is_compressed_unasked_is_read(encoding: str) -> None:
+    packer = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
+    body = packer.compress(b'{"partialSuccess": {"rejectedSpans": "5"}}') + packer.flush()
+    answer = Answer(body=body, content_type="application/json", headers={"Content-Encoding": encoding})
+    with OtlpServer(answer=answer) as server:
+        outcome = sender(server.endpoint).send(b"", 10, 5)
+        assert (outcome.kind, outcome.rejected) == ("partial", 5)
+
+
+def test_an_answer_that_inflates_to_much_more_than_it_is_costs_no_memory() -> None:
+    """Harmless, with the lowest urllib3 that is allowed, too: that one would inflate all that it has read."""
+    packer = zlib.compressobj(wbits=31)
+    body = b"".join([*(packer.compress(bytes(1024**2)) for _ in range(128)), packer.flush()])
+    answer = Answer(body=body, content_type="application/json", headers={"Content-Encoding": "gzip"})
+    with OtlpServer(answer=answer) as server:
+        one = sender(server.endpoint)
+        tracemalloc.start()
+        try:
+            outcome = one.send(b"", 1, 30)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert outcome.kind == "delivered"
+        assert peak < 16 * 1024**2, peak
 
 
 def test_a_partial_success_with_many_words_is_read_to_its_end() -> None:
