@@ -76,6 +76,7 @@ def test_a_rotated_key_is_read_again_after_a_refusal(tmp_path: Path) -> None:
         rig.offer(1)
         assert rig.flush()
         assert rig.counts.delivered == 1
+        assert rig.counts.requests == len(server.requests)
 
 
 def test_a_rotated_key_is_read_again_after_a_refusal_by_grpc(tmp_path: Path) -> None:
@@ -95,6 +96,7 @@ def test_a_rotated_key_is_read_again_after_a_refusal_by_grpc(tmp_path: Path) -> 
         assert rig.flush()
         assert rig.counts.delivered == 1
         assert [request.headers["authorization"] for request in server.requests] == ["old", "new"]
+        assert rig.counts.requests == 2
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.delivery.hostile import Hostile, close_after_one, refused
+from tests.delivery.hostile import Hostile, close_after_one, read_request, refused
 from tests.delivery.support import PROTOCOLS, Rig, backend, rendition, retry, rigged, spooled
 
 from ajolo_fanout.delivery.spooling import split
@@ -252,6 +253,26 @@ def test_a_connection_that_was_closed_while_idle_is_no_failure() -> None:
             assert rig.flush()
         assert rig.counts.delivered == 4
         assert rig.ledger.health().last_error == ""
+
+
+def test_a_request_that_is_made_anew_on_another_connection_is_counted() -> None:
+    """Whether the server closed the one before because it was idle, or over this request, nobody knows."""
+    made = []
+
+    def take_and_close(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        for number in (1, 2):
+            read_request(connection, got)
+            made.append(number)
+            if number == 1:
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    with Hostile(take_and_close) as server, rigged(backend(server.url)) as rig:
+        for _ in range(2):
+            rig.offer(1)
+            assert rig.flush()
+        assert rig.counts.delivered == 2
+        assert made == [1, 2, 1]
+        assert rig.counts.requests == 3
 
 
 def test_a_server_that_says_come_back_at_once_is_not_hammered() -> None:

@@ -34,11 +34,19 @@ class AbortedError(ConnectionError):
         super().__init__("stopped at the deadline of the shutdown")
 
 
+class _Request(threading.local):
+    """What a thread knows of the request that it makes."""
+
+    deadline = 0.0
+    fresh = False
+    times = 1
+
+
 class Line:
     """What the connections of one sender share: each thread's deadline, and the way to cut all off."""
 
     def __init__(self) -> None:
-        self._request = threading.local()
+        self._request = _Request()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._aborted = False
@@ -55,21 +63,29 @@ class Line:
         Raises:
             AbortedError: after `abort()`.
         """
+        self._request.deadline, self._request.fresh, self._request.times = deadline, False, 1
         with self._lock:
             self.check()
             self._in_flight += 1
-        self._request.deadline = deadline
-        self._request.fresh = False
 
     def end(self) -> None:
         """The request that this thread began is over, one way or another."""
         with self._lock:
             self._in_flight -= 1
 
+    def again(self) -> None:
+        """This thread makes its request once more."""
+        self._request.times += 1
+
+    @property
+    def times(self) -> int:
+        """How often this thread has made the request that it began last."""
+        return self._request.times
+
     @property
     def fresh(self) -> bool:
         """Whether this thread's request opened a connection, rather than using one that was open."""
-        return bool(self._request.fresh)
+        return self._request.fresh
 
     def left(self) -> float:
         """Seconds that this thread's request still has.
@@ -77,7 +93,7 @@ class Line:
         Raises:
             TimeoutError: when it has none.
         """
-        left = float(self._request.deadline) - time.monotonic()
+        left = self._request.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the request's time is over")
         return left

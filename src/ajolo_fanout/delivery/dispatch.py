@@ -229,6 +229,7 @@ class Dispatch:
             outcome = self._sender.send(body, count, min(self._timeout, left))
         finally:
             self._under_way.pop(threading.get_ident(), None)
+        self._ledger.sent(outcome.times - 1, (outcome.times - 1) * len(body))
         if outcome.kind != "retry":
             run.slowest = max(run.slowest, self._clock() - started)
         if self._leaves_open(outcome) and not self._gate.closed:

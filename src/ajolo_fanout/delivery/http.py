@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import urllib3
 from urllib3.util import Timeout
 
@@ -88,12 +89,17 @@ class HttpSender:
     def _once(self, body: bytes, count: int, deadline: float) -> tuple[Outcome, dict[str, str]]:
         sent: dict[str, str] = {}
         try:
-            manager = self._pool()
-            sent = reveal(self._headers)
-            status, headers, answer = self._post(manager, body, {**self._fixed, **sent}, deadline)
+            self._line.begin(deadline)
+            try:
+                manager = self._pool()
+                sent = reveal(self._headers)
+                status, headers, answer = self._post(manager, body, {**self._fixed, **sent})
+            finally:
+                self._line.end()
+            outcome = http_outcome(self._reading, status, headers, answer, count)
         except Exception as error:  # a request that fails in any way has an outcome, and never raises
-            return self._failed(error), sent
-        return http_outcome(self._reading, status, headers, answer, count), sent
+            outcome = self._failed(error)
+        return attrs.evolve(outcome, times=self._line.times), sent
 
     def _failed(self, error: Exception) -> Outcome:
         if isinstance(error, UnicodeEncodeError):
@@ -108,19 +114,18 @@ class HttpSender:
         return unreachable(self._reading, error, self._host, certificate=shown)
 
     def _post(
-        self, manager: urllib3.PoolManager, body: bytes, headers: dict[str, str], deadline: float
+        self, manager: urllib3.PoolManager, body: bytes, headers: dict[str, str]
     ) -> tuple[int, Mapping[str, str], bytes]:
         line = self._line
-        line.begin(deadline)
         try:
             return self._exchange(manager, body, headers)
         except (urllib3.exceptions.ProtocolError, ConnectionError):
             if line.fresh or line.aborted:
                 raise
-            # The server had closed a connection that was kept open (it was idle): on a new one, once.
+            # The server had closed a connection that was kept open, most likely while it was idle: on a new
+            # one, once. It may have closed it over this request, too; nothing tells the two apart.
+            line.again()
             return self._exchange(manager, body, headers)
-        finally:
-            line.end()
 
     def _exchange(
         self, manager: urllib3.PoolManager, body: bytes, headers: dict[str, str]

@@ -37,6 +37,8 @@ class Outcome:
             PERMISSION_DENIED).
         mendable: Refused for something that an operator can mend on either side without another program: a
             key, a right, an address (HTTP 401, 403, 404 and their like in gRPC), a certificate.
+        times: How often the request was made for it: a connection that was kept open had been closed, or a key
+            had been renewed.
     """
 
     kind: Kind
@@ -47,6 +49,7 @@ class Outcome:
     too_large: bool = False
     refused_key: bool = False
     mendable: bool = False
+    times: int = 1
 
 
 class Sender(Protocol):
