@@ -18,8 +18,14 @@ from ajolo_fanout.testing.server import Answer, OtlpServer, wait_for
 class Raises:
     """A sender with a slip of ours in it."""
 
+    def start(self) -> None:
+        """Nothing to begin."""
+
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:
         raise RuntimeError("a slip")
+
+    def may_have_arrived(self, thread: int) -> bool:
+        return False
 
     def abort(self) -> None:
         """Nothing to end."""

@@ -16,10 +16,13 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from ajolo_fanout.delivery.connecting import Connector
 
 __all__ = ["AbortedError", "Line", "pool_classes"]
 
@@ -45,9 +48,17 @@ class _Request(threading.local):
 class Line:
     """What the connections of one sender share: each thread's deadline, and the way to cut all off."""
 
-    def __init__(self) -> None:
+    def __init__(self, connector: Connector | None = None) -> None:
+        """Nothing is open yet.
+
+        Args:
+            connector: Opens the connections; without one, each is opened by the thread whose request wants it, which
+                `abort()` then can't free before it stands.
+        """
         self._request = _Request()
+        self._connector = connector
         self._open: set[socket.socket] = set()
+        self._writing: set[int] = set()
         self._lock = threading.Lock()
         self._aborted = False
         self._in_flight = 0
@@ -72,6 +83,7 @@ class Line:
         """The request that this thread began is over, one way or another."""
         with self._lock:
             self._in_flight -= 1
+            self._writing.discard(threading.get_ident())
 
     def again(self) -> None:
         """This thread makes its request once more."""
@@ -84,8 +96,22 @@ class Line:
 
     @property
     def fresh(self) -> bool:
-        """Whether this thread's request opened a connection, rather than using one that was open."""
+        """Whether this thread's request began to open a connection, rather than using one that was open."""
         return self._request.fresh
+
+    def has_written(self, thread: int) -> bool:
+        """Whether anything of the request that `thread` (its ident) makes has left."""
+        return thread in self._writing
+
+    def writes(self) -> None:
+        """This thread's request is about to leave.
+
+        Raises:
+            AbortedError: after `abort()`; nothing may be sent then.
+        """
+        with self._lock:
+            self.check()
+            self._writing.add(threading.get_ident())
 
     def left(self) -> float:
         """Seconds that this thread's request still has.
@@ -107,13 +133,31 @@ class Line:
         if self._aborted:
             raise AbortedError
 
-    def opened(self, connection: HTTPConnection) -> None:
-        """A connection of this line stands: bound its reads, remember its socket.
+    def open(self, connection: HTTPConnection, connect: Callable[[], None]) -> None:
+        """Open a connection of this line, by the deadline of this thread's request.
+
+        Args:
+            connection: The connection.
+            connect: Opens it.
 
         Raises:
-            AbortedError: when the line was cut off meanwhile; nothing may be sent then.
+            AbortedError: when the line was cut off before it stood; nothing may be sent then.
+            TimeoutError: when it doesn't stand in time.
+            Exception: what `connect` raises.
         """
+        self.check()
         self._request.fresh = True
+        if self._connector is None:
+            connect()
+        elif not self._connector.open(connect, connection.close, self.left()):
+            # urllib3 closes it, and the thread that is still at it isn't to begin anew.
+            connection.auto_open = 0
+            self.check()
+            raise TimeoutError("no connection in the request's time")
+        self._opened(connection)
+
+    def _opened(self, connection: HTTPConnection) -> None:
+        """A connection of this line stands: bound its reads, remember its socket."""
         raw = cast("socket.socket", connection.sock)
         with self._lock:
             if not self._aborted:
@@ -134,6 +178,8 @@ class Line:
             self._aborted = True
             sockets = list(self._open) if self._in_flight else []  # idle ones are closed as usual
             self._open.clear()
+        if self._connector is not None:
+            self._connector.stop()
         for transport in sockets:
             raw = getattr(transport, "socket", transport)  # what is inside urllib3's TLS within TLS
             # A socket that is closed already needs nothing more; its own thread finds out.
@@ -173,7 +219,7 @@ class BoundedSocket:
 
     def sendall(self, data: Any) -> None:
         """Write all of `data`; Python bounds the whole of it by the socket's time-out."""
-        self._line.check()
+        self._line.writes()
         self._raw.settimeout(self._line.left())
         self._raw.sendall(data)
 
@@ -253,17 +299,13 @@ def pool_classes(line: Line) -> dict[str, Any]:
 
     class PlainConnection(HTTPConnection):
         def connect(self) -> None:
-            line.check()
-            super().connect()
-            line.opened(self)
+            line.open(self, super().connect)
 
     class TlsConnection(HTTPSConnection):
         def connect(self) -> None:
-            line.check()
-            super().connect()
+            line.open(self, super().connect)
             # Where verification is switched off, the plan has said so; urllib3 need not warn at each request.
             self.is_verified = True
-            line.opened(self)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = PlainConnection

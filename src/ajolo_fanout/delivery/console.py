@@ -46,6 +46,9 @@ class ConsoleSender:
         self._stream = stream
         self._aborted = False
 
+    def start(self) -> None:
+        """See `Sender`: no thread."""
+
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:  # noqa: ARG002 - as `Sender` has it
         """Print the spans of a request; see `Sender`."""
         if self._aborted:
@@ -60,6 +63,10 @@ class ConsoleSender:
         except (OSError, ValueError, DecodeError) as error:  # a closed pipe, a closed stream
             return Outcome("rejected", type(error).__name__, f"{self._stream} can't be written to: {error}")
         return Outcome("delivered", "written")
+
+    def may_have_arrived(self, thread: int) -> bool:  # noqa: ARG002 - as `Sender` has it
+        """See `Sender`: what is being printed, is."""
+        return True
 
     def abort(self) -> None:
         """Print nothing any more."""

@@ -127,8 +127,12 @@ class Dispatch:
 
     @property
     def under_way(self) -> int:
-        """Spans from memory that are in requests which have no answer yet: whether they arrived, nobody knows."""
-        return sum(list(self._under_way.values()))
+        """Spans from memory that are in requests which have no answer yet: whether they arrived, nobody knows.
+
+        Those of a request that still waits for its connection have not.
+        """
+        made = list(self._under_way.items())
+        return sum(count for thread, count in made if self._sender.may_have_arrived(thread))
 
     def run(self, account: Account, renditions: Sequence[Rendition], deadline: float) -> Undelivered | None:
         """Send a batch.

@@ -41,6 +41,9 @@ class FileSender:
         self._pid = os.getpid()
         self._aborted = False
 
+    def start(self) -> None:
+        """See `Sender`: no thread."""
+
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:  # noqa: ARG002 - as `Sender` has it
         """Append one line; see `Sender`."""
         if self._pid != os.getpid():
@@ -101,6 +104,10 @@ class FileSender:
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
+
+    def may_have_arrived(self, thread: int) -> bool:  # noqa: ARG002 - as `Sender` has it
+        """See `Sender`: what is being written, is."""
+        return True
 
     def abort(self) -> None:
         """Write nothing any more."""

@@ -77,6 +77,9 @@ class GrpcSender:
         self._channel: Any = None
         self._aborted = False
 
+    def start(self) -> None:
+        """See `Sender`: no thread."""
+
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:
         """Call `Export`; see `Sender`. Once more when a key was refused and its file holds another now."""
         if os.getpid() != self._pid:
@@ -172,6 +175,10 @@ class GrpcSender:
             certificate_chain=_read(self._tls.cert_file),
         )
         return grpc.secure_channel(self._address, credentials, options=options)
+
+    def may_have_arrived(self, thread: int) -> bool:  # noqa: ARG002 - as `Sender` has it
+        """See `Sender`: gRPC doesn't say."""
+        return True
 
     def abort(self) -> None:
         """Cancel the calls in flight; refuse everything from now on."""

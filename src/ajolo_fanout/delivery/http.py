@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import threading
@@ -16,6 +17,7 @@ from urllib3.util import Timeout
 
 from ajolo_fanout.config.tls import TlsSettings
 from ajolo_fanout.delivery.answers import Reading
+from ajolo_fanout.delivery.connecting import Connector
 from ajolo_fanout.delivery.connection import Line, pool_classes
 from ajolo_fanout.delivery.headers import reveal, user_agent
 from ajolo_fanout.delivery.http_outcome import http_outcome, unreachable
@@ -39,7 +41,8 @@ class HttpSender:
     """One backend's HTTP connections.
 
     Made without any I/O; connections are opened at the first request of a process, and opened anew after a
-    fork. Two threads may send at a time: the SDK's export thread and the one that sends again.
+    fork. Two threads may send at a time: the SDK's export thread and the one that sends again. After `start()`,
+    neither can be held up beyond `abort()` by what hangs before a connection stands.
     """
 
     def __init__(
@@ -70,18 +73,26 @@ class HttpSender:
         self._fixed = {"content-type": "application/x-protobuf", "user-agent": user_agent()}
         if compression != "none":
             self._fixed["content-encoding"] = compression
-        self._start()
+        self._begin(None)
 
-    def _start(self) -> None:
+    def _begin(self, connector: Connector | None) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._line = Line()
+        self._line = Line(connector)
         self._manager: urllib3.PoolManager | None = None
+
+    def start(self) -> None:
+        """See `Sender`."""
+        connector = None
+        # Where no thread can be started, each opens its connections itself.
+        with contextlib.suppress(RuntimeError):
+            connector = Connector()
+        self._begin(connector)
 
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:
         """POST `body`; see `Sender`. Once more when a key was refused and its file holds another one now."""
         if os.getpid() != self._pid:
-            self._start()  # the parent's sockets are the parent's
+            self._begin(None)  # the parent's sockets and threads are the parent's
         deadline = time.monotonic() + timeout
         body = compress(body, self._compression)
         return with_current_keys(self._headers, lambda: self._once(body, count, deadline))
@@ -157,6 +168,10 @@ class HttpSender:
 
     def _is_tls(self) -> bool:
         return self._url.startswith("https://")
+
+    def may_have_arrived(self, thread: int) -> bool:
+        """See `Sender`."""
+        return self._line.has_written(thread)
 
     def abort(self) -> None:
         """Reset the connections in flight; refuse everything from now on."""

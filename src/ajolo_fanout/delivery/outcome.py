@@ -55,8 +55,19 @@ class Outcome:
 class Sender(Protocol):
     """Sends one request of one backend. `send` may run on two threads at a time; nothing of it raises."""
 
+    def start(self) -> None:
+        """Begin in this process: at first, and again in a forked child. Starts what threads `send` wants.
+
+        CPython 3.12 starts none at exit, where the first request may be made.
+        """
+        ...
+
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:
         """Send an ExportTraceServiceRequest of `count` spans (uncompressed), within `timeout` seconds."""
+        ...
+
+    def may_have_arrived(self, thread: int) -> bool:
+        """Whether anything of the request that `thread` (its ident) makes may have left, as far as can be told."""
         ...
 
     def abort(self) -> None:

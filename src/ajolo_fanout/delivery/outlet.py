@@ -112,6 +112,7 @@ class Outlet:
     def _own_exporter(self, backend: BackendPlan, sender: Sender) -> SpanExporter:
         settings = backend.settings
         self._sender = sender
+        sender.start()
         self._dispatch = dispatch = Dispatch(
             self._books,
             sender,
@@ -310,8 +311,7 @@ class Outlet:
     def after_fork(self) -> None:
         """Begin anew in a forked child: nothing queued, own threads. The ledger is its maker's to reset.
 
-        Connections need nothing: senders notice the new process at their first request. The SDK's processor
-        has its own way of noticing the fork, and empties its queue.
+        The SDK's processor has its own way of noticing the fork, and empties its queue.
         """
         self._teller.reset()
         stopped = self._gate.closed or self._closing
@@ -321,6 +321,8 @@ class Outlet:
             return
         self._flush_job = None
         self._stopper.start()
+        if self._sender is not None:
+            self._sender.start()
         if self._redelivery is not None:
             self._redelivery.start()
 

@@ -164,6 +164,9 @@ class _Listener:
         self.reached = threading.Event()
         self.answered = threading.Event()
 
+    def start(self) -> None:
+        self._sender.start()
+
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:
         self.reached.set()
         left = max(_MOMENT, self._deadline - time.monotonic())
@@ -172,6 +175,9 @@ class _Listener:
         if not outcome.too_large:  # else a smaller one follows
             self.answered.set()
         return outcome
+
+    def may_have_arrived(self, thread: int) -> bool:
+        return self._sender.may_have_arrived(thread)
 
     def abort(self) -> None:
         self._sender.abort()
@@ -186,8 +192,14 @@ class _Listener:
 class _Nowhere:
     """Takes everything and keeps nothing."""
 
+    def start(self) -> None:
+        """Nothing is needed."""
+
     def send(self, body: bytes, count: int, timeout: float) -> Outcome:  # noqa: ARG002 - as `Sender` has it
         return Outcome("delivered", "not printed")
+
+    def may_have_arrived(self, thread: int) -> bool:  # noqa: ARG002 - as `Sender` has it
+        return False
 
     def abort(self) -> None:
         """Nothing is in flight."""
