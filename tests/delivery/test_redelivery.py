@@ -110,6 +110,80 @@ def test_retry_after_is_obeyed_by_the_whole_backend(form: str) -> None:
         assert server.requests[1].at - request.at >= 1.9
 
 
+class OneThatComesBack:
+    """A server that is down for one request, and takes the next. The third waits for a word of the test."""
+
+    def __init__(self, third: Answer) -> None:
+        self.asked: list[str] = []
+        self.both = threading.Event()
+        self.go_on = threading.Event()
+        self.others = Answer()
+        self._third = third
+
+    def __call__(self, request: ReceivedRequest) -> Answer:
+        [first, *_] = request.spans()
+        self.asked.append(first.name)
+        number = self.asked.count("waits")
+        if first.name != "waits":
+            return self.others
+        if number == 1:
+            return Answer(status=503)
+        if number == 2:
+            assert self.both.wait(60)
+            return Answer()
+        assert self.go_on.wait(60)
+        return self._third
+
+    def ask_thrice(self, rig: Rig) -> None:
+        """Two batches from the retry store, of which the second is under way in the end."""
+        for spans in (10, 20):
+            offer_named(rig, "waits", 10)
+            wait_for(lambda spans=spans: rig.outlet.health().retry_spans == spans, 30, "the retry store")
+        self.both.set()
+        wait_for(lambda: len(self.asked) == 3, 30, "the second batch on its way")
+
+
+def offer_named(rig: Rig, name: str, n: int, size: int = 0) -> None:
+    rig.ledger.seen(n)
+    rig.outlet.offer_all([rendition(size, name=name) for _ in range(n)])
+
+
+def test_an_older_request_that_is_taken_late_doesn_t_end_what_the_server_asked_for() -> None:
+    """Its thread and the queue's are two: the younger request was told to wait a minute."""
+    answer = OneThatComesBack(third=Answer())
+    answer.others = Answer(status=429, retry_after=60)
+    with (
+        OtlpServer(answer=answer) as server,
+        rigged(backend(server.endpoint, batch={"max_export_batch_size": 10})) as rig,
+    ):
+        answer.ask_thrice(rig)
+        offer_named(rig, "told", 10)
+        wait_for(lambda: rig.outlet.health().retry_spans == 20, 30, "the younger one in the retry store")
+        answer.go_on.set()
+        wait_for(lambda: rig.counts.delivered == 20, 30, "the older one")
+        assert not rig.flush(30), "the server isn't asked before its time"
+        assert answer.asked == ["waits", "waits", "waits", "told"]
+
+
+def test_the_rest_of_a_batch_waits_as_well_where_another_request_is_told_to() -> None:
+    """A batch of twenty requests is on its way when the server asks for a minute's peace."""
+    answer = OneThatComesBack(third=Answer(status=429, retry_after=60))
+    answer.others = Answer(delay=0.1)
+    batch = {"max_export_batch_size": 20, "export_timeout": Duration(30)}
+    with (
+        OtlpServer(answer=answer) as server,
+        rigged(backend(server.endpoint, max_request_bytes=12_000, batch=batch)) as rig,
+    ):
+        answer.ask_thrice(rig)
+        offer_named(rig, "large", 20, 10_000)
+        wait_for(lambda: "large" in answer.asked, 30, "the batch on its way")
+        answer.go_on.set()
+        wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
+        assert 0 < answer.asked.count("large") < 20, "nothing more once the word was there"
+        assert rig.outlet.health().retry_spans == 10 + 20 - answer.asked.count("large")
+        assert rig.counts.lost_total == 0
+
+
 def test_retry_info_is_obeyed() -> None:
     with (
         OtlpServer("grpc", answer=[Answer(code="RESOURCE_EXHAUSTED", retry_after=1.5)]) as server,

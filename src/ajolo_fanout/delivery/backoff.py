@@ -28,6 +28,7 @@ class Backoff:
         self._clock = clock
         self._failures = 0
         self._server_said = False  # whether `next_try` is the server's, and not ours
+        self._said_at = 0.0  # when it last was
         self._hurry_until = 0.0
         self.next_try = 0.0
 
@@ -36,8 +37,20 @@ class Backoff:
         """Whether the backend is to be left alone but for trial requests."""
         return self._failures > 0
 
-    def answered(self) -> bool:
-        """It takes requests; whether it was down before."""
+    @property
+    def quiet(self) -> bool:
+        """Whether the server wants to be left alone now. To be read without the lock, too."""
+        return self._server_said and self._clock() < self.next_try
+
+    def answered(self, began: float) -> bool:
+        """It takes requests; whether it was down before, and no longer is.
+
+        Args:
+            began: When what was answered began. A time that the server named since then stands: an older request
+                may be answered last.
+        """
+        if self.quiet and self._said_at >= began:
+            return False
         was_down = self.down
         self._failures = 0
         self._server_said = False
@@ -58,7 +71,7 @@ class Backoff:
             # Obeyed however long it is; of two batches that were told different times, the later one.
             said = now + delay
             self.next_try = max(self.next_try, said) if self._server_said else said
-            self._server_said = True
+            self._server_said, self._said_at = True, now
             return
         if self._server_said and self.next_try > now:
             return

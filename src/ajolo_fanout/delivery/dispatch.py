@@ -19,13 +19,14 @@ from ajolo_fanout.health.fates import Reason
 from ajolo_fanout.otlp.rendition import Rendition
 from ajolo_fanout.otlp.request import Request, requests
 
-__all__ = ["RETRY", "TIME_OVER", "Dispatch", "Undelivered"]
+__all__ = ["NOT_SENT", "RETRY", "Dispatch", "Undelivered"]
 
 RETRY = "retry"
 """How the causes of lines begin which say that something will be sent again."""
 
-TIME_OVER = "export_timeout"
-"""The status of what was not sent because its batch had used up its time: no word on the backend."""
+NOT_SENT = "not sent"
+"""The status of what was not sent, because its batch had used up its time or the server wants to be left alone:
+no word on the backend."""
 
 _log = logging.getLogger("ajolo_fanout.delivery")
 
@@ -55,7 +56,7 @@ class Undelivered:
     @property
     def refused_at_once(self) -> bool:
         """Whether its first request failed: the backend is down, or can't take this batch."""
-        return not self.progress and self.outcome.status != TIME_OVER
+        return not self.progress and self.outcome.status != NOT_SENT
 
 
 @attrs.define
@@ -119,6 +120,8 @@ class Dispatch:
         self._under_way: dict[int, int] = {}  # by thread: the spans from memory in its request
         self.last_moment = math.inf
         """No request may last beyond this: the deadline of a shutdown, once there is one."""
+        self.quiet: Callable[[], bool] = lambda: False
+        """Whether the server wants to be left alone now: another thread may have been told so."""
 
     @property
     def join_bytes(self) -> int:
@@ -225,7 +228,9 @@ class Dispatch:
         if self._gate.closed or left <= 0 or run.deadline - started <= 2 * run.slowest:
             # Nobody failed: this batch has used up its time, and goes on from the retry store. A request that
             # has hardly the time which the others needed would be cut off, and what it holds sent twice.
-            return Outcome("retry", TIME_OVER, "the batch's export_timeout is over")
+            return Outcome("retry", NOT_SENT, "the batch's export_timeout is over")
+        if self.quiet():
+            return Outcome("retry", NOT_SENT, "the server wants to be left alone for a while")
         self._ledger.sent(1, len(body))
         if isinstance(run.account, GateAccount) and run.account.place != "ahead":
             self._under_way[threading.get_ident()] = count

@@ -19,7 +19,7 @@ from ajolo_fanout.config.retry import RetrySettings
 from ajolo_fanout.delivery.account import GateAccount, SpoolAccount
 from ajolo_fanout.delivery.backoff import Backoff
 from ajolo_fanout.delivery.books import Books
-from ajolo_fanout.delivery.dispatch import TIME_OVER, Dispatch, Undelivered
+from ajolo_fanout.delivery.dispatch import NOT_SENT, Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.retry_store import Held, RetryStore, size_of
@@ -80,7 +80,8 @@ class Redelivery:
         self._changed = threading.Condition()
         self._store = RetryStore()
         self._sending = False  # from the store
-        self._backoff = Backoff(self._clock)
+        self._backoff = backoff = Backoff(self._clock)
+        self._dispatch.quiet = lambda: backoff.quiet
         self._stopped = False
         self._look_at = 0.0  # when to look into the spool
         self._news = 0  # how often there was reason to look at once
@@ -154,7 +155,7 @@ class Redelivery:
 
     def _came(self, outcome: Outcome | None, *, spooled: bool) -> None:
         """Something was put here, or left on disk. Under the lock."""
-        if outcome is not None and outcome.status != TIME_OVER:
+        if outcome is not None and outcome.status != NOT_SENT:
             self._backoff.failed(outcome.delay, trial=False)
         if spooled:
             self._look_soon()
@@ -299,22 +300,22 @@ class Redelivery:
     def _again(self, load: Sequence[Held], *, trial: bool) -> None:
         """Send from the store."""
         renditions = [one for held in load for one in held.renditions]
-        account = GateAccount(self._books, "retry")
-        undelivered = self._dispatch.run(account, renditions, self._clock() + self._batch_timeout)
+        account, began = GateAccount(self._books, "retry"), self._clock()
+        undelivered = self._dispatch.run(account, renditions, began + self._batch_timeout)
         rest = undelivered.renditions if undelivered is not None else []
         with self._changed:
             if not self._stopped:
                 open_ones = split([held.renditions for held in load], rest)
                 back = [Held.of(mine, held.born) for held, mine in zip(load, open_ones, strict=True) if mine]
                 self._store.put_back(back, behind=trial and _refused(undelivered))
-            self._judge(undelivered)
+            self._judge(undelivered, began)
 
     def _replay(self, spooling: Spooling, asked: int, news: int) -> None:
         """Send from the disk; `asked`: those who wanted it before this look began, `news`: what it was for."""
         trial = self._backoff.down
         taken = spooling.take(self._batch_size, trial=trial)
-        undelivered = None
-        if taken.parts and self._clock() < self._backoff.next_try:
+        undelivered, began = None, self._clock()
+        if taken.parts and began < self._backoff.next_try:
             # Another request failed meanwhile, and perhaps the server named a time.
             for part in taken.parts:
                 spooling.settle(part, part.renditions, None, {})
@@ -322,7 +323,7 @@ class Redelivery:
         if taken.parts:
             account = SpoolAccount(self._books)
             renditions = [one for part in taken.parts for one in part.renditions]
-            undelivered = self._dispatch.run(account, renditions, self._clock() + self._batch_timeout)
+            undelivered = self._dispatch.run(account, renditions, began + self._batch_timeout)
             rest = undelivered.renditions if undelivered is not None else []
             open_ones = split([part.renditions for part in taken.parts], rest)
             for part, mine in zip(taken.parts, open_ones, strict=True):
@@ -336,7 +337,7 @@ class Redelivery:
             spooling.rest()
         with self._changed:
             if taken.parts:
-                self._judge(undelivered)
+                self._judge(undelivered, began)
                 self._look_at = 0.0
                 done = self._backoff.down
             else:
@@ -349,14 +350,14 @@ class Redelivery:
             if done:
                 self._drained = asked
 
-    def _judge(self, undelivered: Undelivered | None) -> None:
-        """What a try says of the backend. Under the lock."""
+    def _judge(self, undelivered: Undelivered | None, began: float) -> None:
+        """What a try that began then says of the backend. Under the lock."""
         answered = undelivered is None or undelivered.progress
-        if answered and self._backoff.answered() and not self._gate.closed:
+        if answered and self._backoff.answered(began) and not self._gate.closed:
             self._books.tell("back", "answers again", 0, logging.INFO)
         if undelivered is not None:
             outcome = undelivered.outcome
-            if not (undelivered.progress and outcome.status == TIME_OVER):
+            if not (undelivered.progress and outcome.status == NOT_SENT):
                 self._backoff.failed(outcome.delay, trial=True)
 
     def _expire(self) -> None:
