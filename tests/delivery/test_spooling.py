@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from ajolo_fanout.delivery.spool import survey
 from ajolo_fanout.fanout import Fanout
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
-from ajolo_fanout.values import Duration
+from ajolo_fanout.values import Duration, Size
 
 MODES = ("on_failure", "always")
 
@@ -255,6 +256,37 @@ def test_of_a_batch_that_is_taken_in_part_only_the_rest_is_kept(folder: Path) ->
             wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
             assert rig.counts.delivered == 2
             assert (rig.counts.spooled, rig.counts.replayed) == (4, 4)
+
+
+@pytest.mark.parametrize("status", [403, 504])
+def test_what_never_gets_through_from_memory_doesn_t_keep_the_disk_s_back(status: int, folder: Path) -> None:
+    """A batch that is more than the whole spool, and that a gateway never takes."""
+    down = threading.Event()
+    down.set()
+
+    def answer(request: ReceivedRequest) -> Answer:
+        if down.is_set():
+            return Answer(status=503)
+        return Answer(status=status if b"monster" in request.body else 200)
+
+    with (
+        OtlpServer(answer=answer) as server,
+        rigged(spooled(backend(server.endpoint), folder, max_bytes=Size(65536))) as rig,
+    ):
+        rig.offer(1)
+        wait_for(lambda: rig.counts.spooled == 1, 30, "the spool")
+        rig.ledger.seen(1)
+        rig.outlet.offer_all([rendition(name="monster" + os.urandom(100_000).hex())])
+        wait_for(lambda: rig.outlet.health().retry_spans == 1, 30, "the one in memory")
+        for spooled_by_then in range(6, 52, 5):
+            rig.offer(5)
+            wait_for(lambda n=spooled_by_then: rig.counts.spooled == n, 30, "a batch of its own on disk")
+        down.clear()
+        server.wait_for_spans(51, 30)
+        wait_for(lambda: rig.counts.replayed == 51, 30, "the count")
+        assert rig.outlet.health().retry_spans == 1
+        server.answer = None
+        server.wait_for_spans(52, 60)
 
 
 def test_a_server_s_delay_is_obeyed_across_the_spool(folder: Path) -> None:

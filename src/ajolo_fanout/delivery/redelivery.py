@@ -80,6 +80,7 @@ class Redelivery:
         self._changed = threading.Condition()
         self._store = RetryStore()
         self._sending = False  # from the store
+        self._disk_first = False  # a trial from the store failed: the next is the disk's
         self._backoff = backoff = Backoff(self._clock)
         self._dispatch.quiet = lambda: backoff.quiet
         self._stopped = False
@@ -279,7 +280,7 @@ class Redelivery:
             while not self._stopped:
                 self._expire()
                 now, next_try = self._clock(), self._backoff.next_try
-                if self._store and now >= next_try:
+                if self._store and now >= next_try and not self._disk_first:
                     self._sending = True
                     most, trial = (self._batch_size, self._dispatch.join_bytes), self._backoff.down
                     return partial(self._again, self._store.load(*most, trial=trial), trial=trial)
@@ -308,6 +309,9 @@ class Redelivery:
                 open_ones = split([held.renditions for held in load], rest)
                 back = [Held.of(mine, held.born) for held, mine in zip(load, open_ones, strict=True) if mine]
                 self._store.put_back(back, behind=trial and _refused(undelivered))
+                if self._spooling is not None and trial and _refused(undelivered):
+                    self._disk_first = True
+                    self._look_soon()
             self._judge(undelivered, began)
 
     def _replay(self, spooling: Spooling, asked: int, news: int) -> None:
@@ -336,6 +340,8 @@ class Redelivery:
         if undelivered is not None or not taken.parts:
             spooling.rest()
         with self._changed:
+            if undelivered is not None or not taken.parts:
+                self._disk_first = False
             if taken.parts:
                 self._judge(undelivered, began)
                 self._look_at = 0.0
