@@ -14,6 +14,7 @@ from tests.delivery.hostile import refused
 from tests.delivery.support import backend, rendition, retry, rigged, spooled
 from tests.delivery.test_spooling import MODES, adds_up, on_disk
 
+from ajolo_fanout.delivery import spooling
 from ajolo_fanout.delivery.spool import survey
 from ajolo_fanout.testing.server import Answer, OtlpServer, wait_for
 from ajolo_fanout.values import Size
@@ -48,6 +49,31 @@ def test_a_spool_that_vanishes_while_it_is_used_costs_nothing_else(folder: Path)
         wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
         assert rig.outlet.health().retry_spans == 5, "in memory, as without a spool"
         assert adds_up(rig)
+
+
+@pytest.mark.parametrize("end", ["shutdown", "none"])
+def test_what_a_disk_that_failed_had_to_leave_in_memory_goes_there_once_it_works_again(
+    end: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of the program however short the disk's rest was, and without one before a kill can take it."""
+    if end == "none":
+        monkeypatch.setattr(spooling, "_REST", 1.0)
+    aside = folder.with_name("aside")
+    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
+        rig.offer(5)
+        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
+        wait_for(lambda: not survey(folder).listings[0].fill.sending, 30, "the end of the write")
+        folder.rename(aside)
+        folder.write_text("gone")
+        rig.offer(7)
+        wait_for(lambda: rig.outlet.health().retry_spans == 7, 30, "those in memory")
+        folder.unlink()
+        aside.rename(folder)
+        if end == "shutdown":
+            assert rig.shutdown(), rig.ledger.health()
+        wait_for(lambda: rig.counts.spooled == 12, 30, "all on disk")
+        assert rig.counts.lost_total == rig.counts.pending == 0
+        assert on_disk(folder) == 12
 
 
 def test_a_full_spool_of_the_newest_kind_leaves_the_rest_in_memory_and_says_so(

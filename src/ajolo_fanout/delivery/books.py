@@ -34,3 +34,8 @@ class Books:
     ) -> None:
         """Tell the operator of something that happened to `n` spans, or to `n` of something else."""
         self.teller.say(self.backend, cause, message, n=n, unit=unit, level=level)
+
+    def note(self, cause: str, message: str, n: int) -> None:
+        """Tell of it, and have `health()` show it as what went wrong last."""
+        self.ledger.noted(message)
+        self.tell(cause, message, n)

@@ -9,6 +9,7 @@ is back, what waits is joined to full requests and goes as fast as the backend a
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -16,11 +17,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ajolo_fanout.config.retry import RetrySettings
-from ajolo_fanout.delivery.account import GateAccount, SpoolAccount
+from ajolo_fanout.delivery.account import GateAccount
 from ajolo_fanout.delivery.backoff import Backoff
 from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.dispatch import NOT_SENT, Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
+from ajolo_fanout.delivery.giving_up import give_up_old, tell_not_kept
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.retry_store import Held, RetryStore, size_of
 from ajolo_fanout.delivery.spooling import Part, Spooling, Taken, split
@@ -81,6 +83,7 @@ class Redelivery:
         self._store = RetryStore()
         self._sending = False  # from the store
         self._disk_first = False  # a trial from the store failed: the next is the disk's
+        self._spill_at = math.inf  # when the disk is asked once more to take the store
         self._backoff = backoff = Backoff(self._clock)
         self._dispatch.quiet = lambda: backoff.quiet
         self._stopped = False
@@ -117,9 +120,10 @@ class Redelivery:
             rest = self._spooling.keep(place, rest, delay=None if outcome is None else outcome.delay)
         with self._changed:
             kept = self._hold(place, rest, outcome)
+            self._spill_later()
             self._came(outcome, spooled=len(rest) < len(renditions))
         if not kept and not self._gate.closed:
-            self._tell_of_loss(len(rest), outcome)
+            tell_not_kept(self._books, self._settings, len(rest), outcome, self._full())
         return kept
 
     def left_on_disk(self, part: Part, rest: Sequence[Rendition], outcome: Outcome | None) -> None:
@@ -166,17 +170,6 @@ class Redelivery:
         refused = None if self._spooling is None else self._spooling.refused
         return "spool_full" if refused == "spool_full" else "retry_full"
 
-    def _tell_of_loss(self, count: int, outcome: Outcome | None) -> None:
-        if outcome is not None and outcome.kind == "rejected":
-            self._books.tell(
-                f"rejected {outcome.status}", f"{count} spans rejected: {outcome.message}", count
-            )
-            return
-        also = ", and so is the spool" if self._full() == "spool_full" else ""
-        message = f"the retry store is full ({self._settings.max_bytes}){also}: {count} spans lost"
-        self._ledger.noted(message)
-        self._books.tell(self._full(), message, count)
-
     # Flush and shutdown.
 
     def flush(self, deadline: float) -> bool:
@@ -213,16 +206,25 @@ class Redelivery:
                 self._pause(left)
 
     def spill(self) -> None:
-        """Move what waits in memory to the disk, where there is one: the end is near."""
+        """Move what waits in memory to the disk, where there is one and it takes it again."""
         if self._spooling is None:
             return
+        self._spooling.rests_until = 0.0
         with self._changed:
+            self._spill_at = math.inf
             waiting = self._store.take_all()
         for held in waiting:
             rest = self._spooling.keep("retry", held.renditions, age=self._clock() - held.born)
             if rest:
                 with self._changed:
                     self._store.add(Held.of(rest, held.born))
+        with self._changed:
+            self._spill_later()
+
+    def _spill_later(self) -> None:
+        """Have a disk that failed tried once more, as soon as that may be. Under the lock."""
+        if self._store and self._spooling is not None and self._spooling.refused == "error":
+            self._spill_at = self._spooling.rests_until
 
     def _hurry(self, deadline: float) -> None:
         self._backoff.hurry(deadline)
@@ -267,6 +269,7 @@ class Redelivery:
             except Exception:
                 # Isolation: this thread must outlive any batch. `Dispatch.run` has counted its spans.
                 _log.exception("%s: sending again failed", self._books.backend)
+                self._disk_first = False
             finally:
                 with self._changed:
                     self._sending = False
@@ -284,13 +287,16 @@ class Redelivery:
                     self._sending = True
                     most, trial = (self._batch_size, self._dispatch.join_bytes), self._backoff.down
                     return partial(self._again, self._store.load(*most, trial=trial), trial=trial)
+                if self._store and now >= self._spill_at:
+                    self._sending = True  # for a flush: where they end isn't known yet
+                    return self.spill
                 look_at = max(next_try, self._look_at)
                 if self._spooling is not None and now >= look_at:
                     self._look_at = now + _LOOK
                     return partial(self._replay, self._spooling, self._asked, self._news)
                 wakes = [] if self._spooling is None else [look_at]
                 if self._store:
-                    wakes.append(min(next_try, self._store.oldest + self._settings.max_age))
+                    wakes.append(min(next_try, self._spill_at, self._store.oldest + self._settings.max_age))
                 self._pause(max(0.001, min(wakes) - now) if wakes else None)
             return None
 
@@ -325,16 +331,7 @@ class Redelivery:
                 spooling.settle(part, part.renditions, None, {})
             taken = Taken()
         if taken.parts:
-            account = SpoolAccount(self._books)
-            renditions = [one for part in taken.parts for one in part.renditions]
-            undelivered = self._dispatch.run(account, renditions, began + self._batch_timeout)
-            rest = undelivered.renditions if undelivered is not None else []
-            open_ones = split([part.renditions for part in taken.parts], rest)
-            for part, mine in zip(taken.parts, open_ones, strict=True):
-                # Of several in one request nobody knows which was refused: each gets a trial of its own.
-                to_blame = undelivered is not None and {*map(id, undelivered.tried)} <= {*map(id, mine)}
-                outcome = undelivered.outcome if undelivered is not None and to_blame else None
-                spooling.settle(part, mine, outcome, account.lost)
+            undelivered = spooling.send(taken.parts, self._dispatch, began + self._batch_timeout)
             if trial and _refused(undelivered):
                 spooling.pass_over()
         if undelivered is not None or not taken.parts:
@@ -369,16 +366,10 @@ class Redelivery:
     def _expire(self) -> None:
         """Give up what has waited too long. Under the lock."""
         old = self._store.take_older(self._clock() - self._settings.max_age)
-        if not old:
-            return
-        count = sum(len(held.renditions) for held in old)
-        size = sum(held.size for held in old)
-        self._gate.settle("retry", count, size, partial(self._ledger.lost, "too_old", count))
-        message = f"{count} spans waited longer than {self._settings.max_age} to be sent again: lost"
-        self._ledger.noted(message)
-        self._books.tell("too_old", message, count)
-        if not self._store:
-            self._changed.notify_all()
+        if old:
+            give_up_old(self._books, self._settings, old)
+            if not self._store:
+                self._changed.notify_all()
 
 
 def _refused(undelivered: Undelivered | None) -> bool:

@@ -16,7 +16,9 @@ from functools import partial
 import attrs
 from google.protobuf.message import DecodeError
 
+from ajolo_fanout.delivery.account import SpoolAccount
 from ajolo_fanout.delivery.books import Books
+from ajolo_fanout.delivery.dispatch import Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
 from ajolo_fanout.delivery.outcome import Outcome
 from ajolo_fanout.delivery.spool import Spool, Tally, Ticket, renditions_of
@@ -86,12 +88,7 @@ def split(groups: Sequence[Sequence[Rendition]], rest: Sequence[Rendition]) -> l
 
 def open_spool(plan: SpoolPlan, backend: str, max_age: float, books: Books) -> Spool:
     """The spool of a backend; touches no disk yet."""
-    return Spool(plan.settings, plan.service, backend, max_age=max_age, tell=partial(_tell, books))
-
-
-def _tell(books: Books, cause: str, message: str, n: int) -> None:
-    books.ledger.noted(message)
-    books.tell(cause, message, n)
+    return Spool(plan.settings, plan.service, backend, max_age=max_age, tell=books.note)
 
 
 class Spooling:
@@ -101,6 +98,8 @@ class Spooling:
         always: Whether batches are written before their first send.
         spans: How many spans are in it, as far as this process knows.
         bytes: Bytes of their batches on disk.
+        refused: Why the last batch wasn't taken; None while it takes them.
+        rests_until: By the clock; the disk failed, and isn't written to before.
     """
 
     def __init__(
@@ -133,9 +132,8 @@ class Spooling:
         self.spans = 0
         self.bytes = 0
         self.refused: Reason | None = None
-        """Why the last batch wasn't taken; None while it takes them."""
         self._trouble = ""
-        self._rests_until = 0.0
+        self.rests_until = 0.0
         self._passed = 0  # of the oldest, those that go last
         self._keeping = threading.Lock()  # what is being written may have to be taken out again: no `close()`
 
@@ -202,12 +200,12 @@ class Spooling:
         return parts
 
     def _put(self, body: bytes, count: int, created: float) -> Ticket | None:
-        if self._clock() < self._rests_until:
+        if self._clock() < self.rests_until:
             return None
         put = self._spool.put(body, count, created, hold=True)
         if put.dropped:
             message = f"the spool is full: {put.dropped.spans} spans that had waited longest were given up"
-            _tell(self._books, "spool_full", message, put.dropped.spans)
+            self._books.note("spool_full", message, put.dropped.spans)
             self._less(put.dropped)
         if not put.stored:
             self._failed(put.reason or "error", f"the spool takes no more: {put.message}", count)
@@ -219,7 +217,7 @@ class Spooling:
 
     def _failed(self, reason: Reason, message: str, count: int) -> None:
         self.refused = reason
-        self._rests_until = self._clock() + (_REST if reason == "error" else 0.0)
+        self.rests_until = self._clock() + (_REST if reason == "error" else 0.0)
         if message != self._trouble:  # once: what the backend says matters, too
             self._books.ledger.noted(message)
             self._trouble = message
@@ -250,6 +248,27 @@ class Spooling:
                 self._passed = 0  # all others are sent
         return Taken(tuple(parts), 0.0)
 
+    def send(self, parts: Sequence[Part], dispatch: Dispatch, deadline: float) -> Undelivered | None:
+        """Send what was taken, joined, and write down what became of each part.
+
+        Args:
+            parts: All of them, with their tickets.
+            dispatch: Sends them.
+            deadline: When the last request must be over, by the clock.
+
+        Returns:
+            What is to be sent again; it waits on disk.
+        """
+        account = SpoolAccount(self._books)
+        undelivered = dispatch.run(account, [one for part in parts for one in part.renditions], deadline)
+        rest = undelivered.renditions if undelivered is not None else []
+        for part, mine in zip(parts, split([part.renditions for part in parts], rest), strict=True):
+            # Of several in one request nobody knows which was refused: each gets a trial of its own.
+            to_blame = undelivered is not None and {*map(id, undelivered.tried)} <= {*map(id, mine)}
+            outcome = undelivered.outcome if undelivered is not None and to_blame else None
+            self.settle(part, mine, outcome, account.lost)
+        return undelivered
+
     def pass_over(self) -> None:
         """The oldest batch that isn't passed over yet was tried alone and not taken: others go first now."""
         self._passed += 1
@@ -260,12 +279,12 @@ class Spooling:
         except DecodeError:
             self._spool.discard(ticket, "error")
             message = f"a spooled batch of {ticket.spans} spans can't be read: given up"
-            _tell(self._books, "spool_unreadable", message, ticket.spans)
+            self._books.note("spool_unreadable", message, ticket.spans)
             return None
 
     def _given_up(self, what: Tally, reason: str, why: str) -> None:
         if what:
-            _tell(self._books, f"spool {reason}", f"{what.spans} spans {why}: given up", what.spans)
+            self._books.note(f"spool {reason}", f"{what.spans} spans {why}: given up", what.spans)
 
     def settle(
         self,
