@@ -152,29 +152,6 @@ def test_several_that_hang_all_have_their_time_for_the_disk(folder: Path) -> Non
             assert [rig.counts.spooled for rig in rigs] == [600] * 4
 
 
-@pytest.mark.parametrize(
-    ("protocol", "answer"),
-    [
-        ("http/protobuf", Answer(status=503, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})),
-        ("grpc", Answer(code="RESOURCE_EXHAUSTED", retry_after=2**38)),
-    ],
-)
-def test_a_server_that_wants_to_be_left_alone_for_ages_ends_nothing(
-    protocol: str, answer: Answer, folder: Path
-) -> None:
-    """What comes meanwhile is spooled, and a shutdown ends."""
-    with (
-        OtlpServer(protocol, answer=answer) as server,
-        rigged(spooled(backend(server.endpoint, protocol), folder)) as rig,
-    ):
-        for number in range(1, 4):
-            rig.offer(5)
-            wait_for(lambda number=number: rig.counts.spooled == 5 * number, 10, "the spool")
-        assert len(server.requests) == 1
-        assert any(one.name == "ajolo_fanout-redelivery-one" for one in threading.enumerate())
-        assert rig.shutdown(10)
-
-
 def test_a_flush_may_be_given_all_the_time_there_is() -> None:
     with OtlpServer(answer=[Answer(status=503)]) as server, rigged(backend(server.endpoint)) as rig:
         rig.offer(5)
@@ -230,21 +207,6 @@ def test_what_is_refused_at_its_first_send_is_counted_once(protocol: str, folder
         assert listing.fill.lost == {}
 
 
-def test_what_is_left_of_a_batch_waits_as_long_as_the_server_said(folder: Path) -> None:
-    """For other processes, too: another outlet stands for one."""
-    script = [Answer(status=413), Answer(), Answer(status=429, retry_after=60)]
-    with OtlpServer(answer=script) as server:
-        plan = spooled(backend(server.endpoint), folder, "always")
-        with rigged(plan) as rig:
-            rig.offer(6)
-            wait_for(lambda: rig.counts.spooled == 3, 30, "the rest in the spool")
-            with rigged(plan) as other:
-                wait_for(lambda: other.outlet.health().spool_spans == 3, 30, "its first look")
-                assert other.shutdown(5)
-        assert len(server.requests) == 3
-        assert on_disk(folder) == 3
-
-
 def test_of_a_batch_that_is_taken_in_part_only_the_rest_is_kept(folder: Path) -> None:
     """Three requests in a batch; the second finds the backend down."""
     with OtlpServer(answer=[Answer(), Answer(status=503)]) as server:
@@ -287,35 +249,6 @@ def test_what_never_gets_through_from_memory_doesn_t_keep_the_disk_s_back(status
         assert rig.outlet.health().retry_spans == 1
         server.answer = None
         server.wait_for_spans(52, 60)
-
-
-def test_a_server_s_delay_is_obeyed_across_the_spool(folder: Path) -> None:
-    with (
-        OtlpServer(answer=[Answer(status=429, retry_after=1.5)]) as server,
-        rigged(spooled(backend(server.endpoint), folder)) as rig,
-    ):
-        rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
-        for _ in range(3):
-            rig.offer(5)
-            assert rig.flush()
-        server.wait_for_spans(20)
-        assert server.requests[1].at - server.requests[0].at >= 1.5
-        assert len(server.requests) <= 3, "joined once it is back"
-
-
-def test_a_server_s_delay_is_obeyed_by_other_processes_too(folder: Path) -> None:
-    """Another outlet stands for one: it finds the batch, and that its time hasn't come."""
-    with (
-        OtlpServer(answer=[Answer(status=429, retry_after=60)]) as server,
-        rigged(spooled(backend(server.endpoint), folder)) as rig,
-    ):
-        rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
-        with rigged(spooled(backend(server.endpoint), folder)) as other:
-            wait_for(lambda: other.outlet.health().spool_spans == 5, 30, "its first look")
-            assert other.shutdown(5)
-        assert len(server.requests) == 1
 
 
 def test_shutdown_sends_from_the_disk_what_a_backend_takes_again(folder: Path) -> None:

@@ -20,7 +20,7 @@ from ajolo_fanout.config.retry import RetrySettings
 from ajolo_fanout.delivery.account import GateAccount
 from ajolo_fanout.delivery.backoff import Backoff
 from ajolo_fanout.delivery.books import Books
-from ajolo_fanout.delivery.dispatch import NOT_SENT, Dispatch, Undelivered
+from ajolo_fanout.delivery.dispatch import NOT_SENT, RETRY, Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
 from ajolo_fanout.delivery.giving_up import give_up_old, tell_not_kept
 from ajolo_fanout.delivery.outcome import Outcome
@@ -117,7 +117,8 @@ class Redelivery:
         """
         rest = list(renditions)
         if self._spooling is not None:
-            rest = self._spooling.keep(place, rest, delay=None if outcome is None else outcome.delay)
+            self._spooling.tell_others(outcome)
+            rest = self._spooling.keep(place, rest)
         with self._changed:
             kept = self._hold(place, rest, outcome)
             self._spill_later()
@@ -137,6 +138,7 @@ class Redelivery:
             outcome: Why; None when they were not tried.
         """
         assert self._spooling is not None
+        self._spooling.tell_others(outcome)
         self._spooling.settle(part, rest, outcome, {})
         if rest:
             count, size = len(rest), size_of(rest)
@@ -310,6 +312,8 @@ class Redelivery:
         account, began = GateAccount(self._books, "retry"), self._clock()
         undelivered = self._dispatch.run(account, renditions, began + self._batch_timeout)
         rest = undelivered.renditions if undelivered is not None else []
+        if self._spooling is not None:
+            self._spooling.tell_others(undelivered)
         with self._changed:
             if not self._stopped:
                 open_ones = split([held.renditions for held in load], rest)
@@ -324,6 +328,7 @@ class Redelivery:
         """Send from the disk; `asked`: those who wanted it before this look began, `news`: what it was for."""
         trial = self._backoff.down
         taken = spooling.take(self._batch_size, trial=trial)
+        self._told_elsewhere(taken.left_alone)
         undelivered, began = None, self._clock()
         if taken.parts and began < self._backoff.next_try:
             # Another request failed meanwhile, and perhaps the server named a time.
@@ -352,6 +357,18 @@ class Redelivery:
                 done = True
             if done:
                 self._drained = asked
+
+    def _told_elsewhere(self, seconds: float) -> None:
+        """Another process, or this program before it was started again, was asked to leave the server alone."""
+        if not seconds:
+            return
+        with self._changed:
+            known = self._backoff.quiet
+            self._backoff.failed(seconds, trial=False)
+        if not known and seconds >= 1:
+            message = f"it was asked before to leave the server alone, and does so for {seconds:.0f} s more"
+            self._ledger.retrying(message)
+            self._books.tell(f"{RETRY} left alone", message, 0)
 
     def _judge(self, undelivered: Undelivered | None, began: float) -> None:
         """What a try that began then says of the backend. Under the lock."""

@@ -21,7 +21,7 @@ from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.dispatch import Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
 from ajolo_fanout.delivery.outcome import Outcome
-from ajolo_fanout.delivery.spool import Spool, Tally, Ticket, renditions_of
+from ajolo_fanout.delivery.spool import LONGEST_PUT_OFF, Spool, Tally, Ticket, renditions_of
 from ajolo_fanout.health.fates import Reason
 from ajolo_fanout.otlp.rendition import Rendition
 from ajolo_fanout.otlp.request import requests
@@ -35,8 +35,7 @@ _REST = 10.0
 """Seconds for which a spool that failed isn't written to: a lock that hangs takes its patience only once."""
 
 _MEND = 30.0
-_LONGEST_MEND = 300.0
-"""Seconds until a batch that was refused is tried again: the first, twice, three times, up to the second.
+"""Seconds until a batch that was refused is tried again: so many, twice, three times, up to `LONGEST_PUT_OFF`.
 Other batches go first meanwhile: a wrong key is refused with all of them, a prompt that a firewall dislikes
 only with this one."""
 
@@ -66,10 +65,12 @@ class Taken:
     Attributes:
         parts: Each with its ticket.
         due: Seconds until there may be more; None when nothing waits.
+        left_alone: Seconds for which the server wants to be left alone, as any process of this service was told.
     """
 
     parts: tuple[Part, ...] = ()
     due: float | None = None
+    left_alone: float = 0.0
 
 
 def split(groups: Sequence[Sequence[Rendition]], rest: Sequence[Rendition]) -> list[list[Rendition]]:
@@ -145,18 +146,31 @@ class Spooling:
         else:
             self.rest()
 
+    def tell_others(self, outcome: Outcome | Undelivered | None) -> None:
+        """Have other processes and the next program know for how long the server wants to be left alone.
+
+        Before they find what is kept of the request that was told so.
+
+        Args:
+            outcome: What became of that request, or of its batch; None when there is nothing to tell.
+        """
+        if isinstance(outcome, Undelivered):
+            outcome = outcome.outcome
+        if outcome is None or not outcome.delay or self._clock() < self.rests_until:
+            return
+        message = self._spool.leave_alone(outcome.delay)
+        if message:
+            self._failed("error", f"the spool can't be written: {message}", 0)
+
     # What leaves memory for the disk.
 
-    def keep(
-        self, place: Place, renditions: Sequence[Rendition], *, age: float = 0.0, delay: float | None = None
-    ) -> list[Rendition]:
+    def keep(self, place: Place, renditions: Sequence[Rendition], *, age: float = 0.0) -> list[Rendition]:
         """Move spans from the gate's `place` to the disk, which is their fate.
 
         Args:
             place: Where they are.
             renditions: The spans.
             age: Seconds since they were batched.
-            delay: Seconds for which the server wants to be left alone: by other processes, too.
 
         Returns:
             Those that are still in `place`, because the spool can't take them.
@@ -171,7 +185,7 @@ class Spooling:
                 if ticket is None:
                     rest += part.renditions
                 elif gate.settle(place, count, part.size, partial(ledger.spooled, count)):
-                    self._spool.release(ticket, time.time() + delay if delay else 0.0)
+                    self._spool.release(ticket)
                 else:
                     self._spool.done(ticket)
         return rest
@@ -244,7 +258,7 @@ class Spooling:
                     size += len(batch.body)
             if not lease.batches and not lease.damaged:
                 if parts or not self._passed:
-                    return Taken(tuple(parts), lease.due)
+                    return Taken(tuple(parts), lease.due, lease.left_alone)
                 self._passed = 0  # all others are sent
         return Taken(tuple(parts), 0.0)
 
@@ -262,6 +276,7 @@ class Spooling:
         account = SpoolAccount(self._books)
         undelivered = dispatch.run(account, [one for part in parts for one in part.renditions], deadline)
         rest = undelivered.renditions if undelivered is not None else []
+        self.tell_others(undelivered)
         for part, mine in zip(parts, split([part.renditions for part in parts], rest), strict=True):
             # Of several in one request nobody knows which was refused: each gets a trial of its own.
             to_blame = undelivered is not None and {*map(id, undelivered.tried)} <= {*map(id, mine)}
@@ -339,9 +354,7 @@ class Spooling:
 
 def _not_before(ticket: Ticket, outcome: Outcome | None) -> float:
     """When a batch may be tried again by anybody, in seconds since the epoch."""
-    if outcome is None:
-        return 0.0
-    if outcome.mendable:
+    if outcome is not None and outcome.mendable:
         again = max(1, ticket.attempts - 1)  # the first was before it was written, or right after
-        return time.time() + min(_LONGEST_MEND, _MEND * again)
-    return time.time() + outcome.delay if outcome.delay else 0.0
+        return time.time() + min(LONGEST_PUT_OFF, _MEND * again)
+    return 0.0

@@ -85,6 +85,66 @@ def test_a_released_batch_waits_as_long_as_it_was_told(tmp_path: Path) -> None:
     assert again.ticket.attempts == 2
 
 
+def test_while_the_server_wants_to_be_left_alone_nobody_is_given_anything(tmp_path: Path) -> None:
+    """What was there, what comes, and whoever asks; of several times the last to end counts."""
+    clock = Clock()
+    one, other = (spool(tmp_path / "spool", clock=clock, max_age=1000.0) for _ in range(2))
+    one.put(b"one", 1, NOW)
+    assert one.leave_alone(120) == other.leave_alone(60) == ""
+    one.close()
+    other.put(b"two", 1, NOW)
+    lease = other.lease(5)
+    assert (lease.batches, lease.due, lease.left_alone) == ((), 120, 120)
+    clock.now += 119.5
+    assert (other.lease(5).batches, other.lease(5).left_alone) == ((), 0.5)
+    clock.now += 0.5
+    assert other.lease(5).left_alone == 0
+    assert other.fill().sending.batches == 2
+
+
+def test_a_server_is_left_alone_no_longer_than_a_batch_may_wait(tmp_path: Path) -> None:
+    clock = Clock()
+    one = spool(tmp_path / "spool", clock=clock, max_age=1000.0)
+    one.put(b"one", 1, NOW)
+    one.leave_alone(1e12)
+    assert one.lease().left_alone == 1000
+    clock.now += 1000
+    assert bodies(one) == [b"one"]
+
+
+def test_what_somebody_wakes_is_tried_whatever_the_server_said(tmp_path: Path) -> None:
+    one = spool(tmp_path / "spool")
+    one.put(b"one", 1, NOW)
+    one.leave_alone(120)
+    assert not one.lease().batches
+    assert one.wake() == ""
+    assert len(one.lease().batches) == 1
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_any_longer(tmp_path: Path) -> None:
+    clock = Clock()
+    one = spool(tmp_path / "spool", clock=clock)
+    one.put(b"one", 1, NOW)
+    [batch] = one.lease().batches
+    assert one.release(batch.ticket, NOW + 120)
+    one.leave_alone(60)
+    clock.now -= 3600
+    assert one.lease().left_alone == 60
+    clock.now += 60
+    assert bodies(one) == [b"one"]
+
+
+@pytest.mark.parametrize("value", ["", "[1]", '["a", "b"]', "[NaN, NaN]", "[1e999, -1e999]", "{}"])
+def test_a_damaged_word_of_the_server_s_counts_for_nothing(tmp_path: Path, value: str) -> None:
+    one = spool(tmp_path / "spool")
+    one.put(b"one", 1, NOW)
+    one.leave_alone(120)
+    with sqlite3.connect(database(tmp_path / "spool")) as connection:
+        connection.execute("UPDATE about SET value = ? WHERE key = 'left_alone'", (value,))
+    connection.close()
+    assert bodies(one) == [b"one"]
+
+
 def test_more_that_may_be_sent_now_is_due_now(tmp_path: Path) -> None:
     one = spool(tmp_path / "spool")
     one.put(b"one", 1, NOW)

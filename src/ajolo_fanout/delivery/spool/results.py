@@ -96,6 +96,7 @@ class Lease:
         too_old: Batches that had waited longer than the spool's `max_age`: gone.
         damaged: Batches whose bytes have changed on disk: set aside.
         message: Why nothing could be read, for the operator; empty when it could.
+        left_alone: Seconds for which the server wants to be left alone; there are no batches meanwhile.
     """
 
     batches: tuple[Batch, ...] = ()
@@ -103,6 +104,7 @@ class Lease:
     too_old: Tally = Tally()
     damaged: Tally = Tally()
     message: str = ""
+    left_alone: float = 0.0
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ from typing import TypeVar
 import attrs
 
 from ajolo_fanout.config.spool import SpoolSettings
-from ajolo_fanout.delivery.spool import folder, store
+from ajolo_fanout.delivery.spool import folder, peace, store
 from ajolo_fanout.delivery.spool.engine import Engine, Failure, Hands, Tell
 from ajolo_fanout.delivery.spool.results import Answer, Batch, Fill, Lease, Put, Tally, Ticket
 from ajolo_fanout.values import Size
@@ -51,6 +51,7 @@ class _Taken:
     damaged: list[store.Damaged]
     too_old: Tally
     due: float | None
+    left_alone: float
 
 
 class Spool:
@@ -147,7 +148,7 @@ class Spool:
             message = f"a batch of {one.tally.spans} spans was damaged on disk: {self._engine.set_aside(one)}"
             self._tell("spool_damaged", message, one.tally.spans)
         damaged = sum((one.tally for one in took.damaged), Tally())
-        return Lease(batches, took.due, took.too_old, damaged)
+        return Lease(batches, took.due, took.too_old, damaged, left_alone=took.left_alone)
 
     def done(
         self,
@@ -162,7 +163,7 @@ class Spool:
             ticket: What was leased.
             lost: How many of its spans the backend didn't take after all, by reason.
             rest: What of it is to be sent again: requests and their spans. It is as old as the batch.
-            not_before: When that may be tried again, in seconds since the epoch.
+            not_before: As for `release`.
         """
         entries = [store.pack(secrets.token_hex(16), body, spans, ticket.created) for body, spans in rest]
         left = [attrs.evolve(one, not_before=_moment(not_before), attempts=1) for one in entries]
@@ -177,9 +178,23 @@ class Spool:
 
         Args:
             ticket: What was leased.
-            not_before: When it may be tried again, in seconds since the epoch.
+            not_before: When it may be tried again, in seconds since the epoch; at most `LONGEST_PUT_OFF` ahead.
         """
         return self._settle(ticket, partial(_release, ticket, _moment(not_before)))
+
+    def leave_alone(self, seconds: float) -> str:
+        """The server wants to be left alone for so long: no process of this service is given a batch meanwhile.
+
+        For no longer than the `max_age` of whoever asks.
+
+        Returns:
+            Why that can't be written down, for the operator; empty when it is.
+        """
+        try:
+            self._write(lambda hands: peace.asked_for(hands.connection, self._clock(), seconds))
+        except Failure as failure:
+            return failure.message
+        return ""
 
     def fill(self) -> Fill:
         """What is in it now."""
@@ -192,8 +207,13 @@ class Spool:
 
     def wake(self) -> str:
         """Let what was put off be tried now; why that can't be, for the operator, empty when it can."""
+
+        def all_of_it(hands: Hands) -> None:
+            store.wake(hands.connection)
+            peace.ended(hands.connection)
+
         try:
-            self._write(lambda hands: store.wake(hands.connection))
+            self._write(all_of_it)
         except Failure as failure:
             return failure.message
         return ""
@@ -306,9 +326,12 @@ class Spool:
 
     def _take(self, limit: int, skip: int, now: float, hands: Hands) -> _Taken:
         too_old = self._clean(hands, now)
+        left_alone = peace.left(hands.connection, now, math.inf if self._max_age is None else self._max_age)
+        if left_alone:
+            return _Taken([], [], [], too_old, left_alone, left_alone)
         entries, damaged = store.take(hands.connection, hands.me, now, limit, skip)
         tickets = [Ticket(one.key, hands.me, one.spans, one.created, one.attempts) for one in entries]
-        return _Taken(entries, tickets, damaged, too_old, store.next_due(hands.connection, now))
+        return _Taken(entries, tickets, damaged, too_old, store.next_due(hands.connection, now), 0.0)
 
     def _clean(self, hands: Hands, now: float) -> Tally:
         """Let go of what the dead held, and give up what is too old."""

@@ -19,6 +19,7 @@ from ajolo_fanout.delivery.spool.results import Fill, Tally
 
 __all__ = [
     "JOINED",
+    "LONGEST_PUT_OFF",
     "ROW_BYTES",
     "Damaged",
     "Entry",
@@ -45,6 +46,9 @@ __all__ = [
     "wake",
 ]
 
+LONGEST_PUT_OFF = 300.0
+"""Seconds. What is put off for longer was put off by a clock that has been set back since: it may be tried now."""
+
 ROW_BYTES = 256
 """What a batch is counted with beyond its body: its rows and their indexes."""
 
@@ -58,6 +62,7 @@ _PAGES_AT_ONCE = 2048
 _COLUMNS = (
     "b.id, b.key, b.created, b.spans, b.bytes, b.not_before, b.attempts, b.owner, d.digest, d.packed, d.body"
 )
+_PUT_OFF = "not_before > :now AND not_before <= :now + :longest"
 _SUMS = "count(*), coalesce(sum(spans), 0), coalesce(sum(bytes), 0)"
 JOINED = f"SELECT {_COLUMNS} FROM batches b LEFT JOIN bodies d ON d.id = b.id"  # noqa: S608 - constants
 
@@ -254,8 +259,8 @@ def take(
 ) -> tuple[list[Entry], list[Damaged]]:
     """Lease the oldest batches that may be sent now, but for `skip`; take out those that are damaged."""
     rows = connection.execute(
-        f"{JOINED} WHERE b.owner IS NULL AND b.not_before <= ? ORDER BY b.created, b.id LIMIT ? OFFSET ?",
-        (now, limit, skip),
+        f"{JOINED} WHERE b.owner IS NULL AND NOT ({_PUT_OFF}) ORDER BY b.created, b.id LIMIT :limit OFFSET :skip",
+        {"now": now, "longest": LONGEST_PUT_OFF, "limit": limit, "skip": skip},
     ).fetchall()
     taken: list[Entry] = []
     damaged: list[Damaged] = []
@@ -290,7 +295,10 @@ def unused(connection: sqlite3.Connection) -> int:
 
 def next_due(connection: sqlite3.Connection, now: float) -> float | None:
     """Seconds until the next batch that waits may be sent; None when none waits."""
-    (first,) = connection.execute("SELECT min(not_before) FROM batches WHERE owner IS NULL").fetchone()
+    (first,) = connection.execute(
+        f"SELECT min(CASE WHEN {_PUT_OFF} THEN not_before ELSE 0 END) FROM batches WHERE owner IS NULL",  # noqa: S608
+        {"now": now, "longest": LONGEST_PUT_OFF},
+    ).fetchone()
     return None if first is None else max(0.0, float(first) - now)
 
 
