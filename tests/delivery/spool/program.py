@@ -112,6 +112,18 @@ def limited(folder: str, size: str) -> None:
     print(json.dumps([problem, stored, refused, after, mine.fill().held.batches]))
 
 
+def unmade(folder: str) -> None:
+    """Begin while no file may grow beyond a page, then go on with room."""
+    mine, place = spool(Path(folder)), Path(folder)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    problem = mine.problem()
+    before = [path.name for path in place.glob("*.sqlite3")]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    after = mine.put(b"after", 1, time.time()).message
+    print(json.dumps([problem, before, after, [path.name for path in place.glob("*.damaged-*")]]))
+
+
 def brim(folder: str) -> None:
     """Finish what was delivered while no file may grow at all, then go on with room."""
     mine = spool(Path(folder))
@@ -205,5 +217,5 @@ def _fork_hidden() -> int:
 
 
 if __name__ == "__main__":
-    commands = (hammer, drain, hold, hold_with_child, limited, brim, puts, forks, forks_at_work)
+    commands = (hammer, drain, hold, hold_with_child, limited, unmade, brim, puts, forks, forks_at_work)
     {one.__name__: one for one in commands}[sys.argv[1]](*sys.argv[2:])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.delivery.spool.support import NOW, Told, bodies, database, spool
+from tests.delivery.spool.support import NOW, Told, bodies, database, run, spool
 
 from ajolo_fanout.delivery.spool import Spool, store, survey
 from ajolo_fanout.delivery.spool.folder import MAX_SET_ASIDE
@@ -95,6 +95,46 @@ def test_most_of_a_file_with_one_damaged_place_is_saved(tmp_path: Path) -> None:
     assert len(out) >= COUNT - 10
     fill = one.fill()
     assert fill.lost["error"].spans == 2 * (COUNT - len(out))
+
+
+def test_a_file_that_was_cut_to_nothing_is_set_aside_and_said_so(tmp_path: Path) -> None:
+    """No crash leaves such a file: a database gets its name when its tables are in."""
+    folder = tmp_path / "spool"
+    filled(folder)
+    alter(database(folder), bytearray.clear)
+    told = Told()
+    one = spool(folder, tell=told)
+    assert one.put(b"after", 1, NOW)
+    assert bodies(one) == [b"after"]
+    [aside] = folder.glob("*.damaged-*")
+    [(cause, message, _)] = told.lines
+    assert cause == "spool_damaged"
+    assert "the file is empty" in message
+    assert str(aside) in message
+
+
+def test_what_is_left_of_a_maker_that_was_killed_is_no_damage(tmp_path: Path) -> None:
+    """A database that has everything but its name."""
+    folder = tmp_path / "spool"
+    filled(folder)
+    path = database(folder)
+    unfinished = path.rename(path.with_name(f"{path.name}.new"))
+    told = Told()
+    one = spool(folder, tell=told)
+    assert one.put(b"after", 1, NOW)
+    assert bodies(one) == [b"after"]
+    assert not unfinished.exists()
+    assert not told.lines
+    assert not survey(folder).damaged
+
+
+def test_a_database_that_could_not_be_finished_is_no_damage(tmp_path: Path) -> None:
+    """No room for its tables at first, as on a full disk."""
+    problem, before, after, damaged = run("unmade", str(tmp_path / "spool"))
+    assert problem
+    assert before == []
+    assert after == ""
+    assert damaged == []
 
 
 def test_a_damaged_batch_is_set_aside_and_the_others_are_sent(tmp_path: Path) -> None:

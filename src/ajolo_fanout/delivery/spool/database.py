@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from ajolo_fanout.delivery.spool.folder import Unusable
+from ajolo_fanout.delivery.spool.folder import Unusable, new_database
 
-__all__ = ["Trouble", "connect", "names_in", "snapshot", "transaction", "trouble_of"]
+__all__ = ["Trouble", "connect", "make", "names_in", "snapshot", "transaction", "trouble_of"]
 
 Trouble = Literal["busy", "damaged", "full", "other"]
 """What is behind an error of SQLite's: others at work, a damaged file, no room, anything else."""
@@ -58,38 +58,71 @@ END;
 """
 
 
+def make(directory: Path, stem: str, about: tuple[str, str]) -> Path:
+    """Make a new database for the (service.name, backend) `about`; its path.
+
+    Raises:
+        OSError: when the folder can't be written.
+        sqlite3.Error: see `trouble_of`.
+    """
+
+    def fill(path: Path) -> None:
+        # With SQLite's first kind of journal, so that the file alone holds everything when it is closed.
+        with contextlib.closing(_open(path, "rw", busy_timeout=0.0)) as connection:
+            # Before the first table: the file can shrink again after an outage.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            with transaction(connection):
+                for statement in _statements():
+                    connection.execute(statement)
+                connection.executemany(
+                    "INSERT INTO about VALUES (?, ?)",
+                    [("service", json.dumps(about[0])), ("backend", json.dumps(about[1]))],
+                )
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    return new_database(directory, stem, fill)
+
+
 def connect(
     path: Path, *, busy_timeout: float, about: tuple[str, str] | None = None, read_only: bool = False
 ) -> sqlite3.Connection:
-    """Open the database at `path`, which exists, and make its tables where it is empty.
+    """Open the database at `path`, which `make` made.
 
-    Made by the class and not by `sqlite3.connect`: instrumentations wrap that function, and nothing of ours
-    is to be traced, by OpenTelemetry's or anybody else's. Shared between threads under the caller's lock.
-    Transactions are the caller's as well (`transaction`).
+    Shared between threads under the caller's lock. Transactions are the caller's as well (`transaction`).
 
     Args:
         path: The file.
         busy_timeout: Seconds to wait for another process's transaction.
-        about: The (service.name, backend) it belongs to; written into an empty one, else compared.
+        about: The (service.name, backend) it belongs to, compared with what it says.
         read_only: Change nothing in it.
 
     Raises:
         Unusable: it belongs to another pair, or this file system can't have a database in WAL mode.
         sqlite3.Error: see `trouble_of`.
     """
+    connection = _open(path, "ro" if read_only else "rw", busy_timeout=busy_timeout)
+    try:
+        _prepare(connection, path, about, read_only=read_only)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(path: Path, mode: Literal["ro", "rw"], *, busy_timeout: float) -> sqlite3.Connection:
+    """A connection, as it comes.
+
+    Made by the class and not by `sqlite3.connect`: instrumentations wrap that function, and nothing of ours
+    is to be traced, by OpenTelemetry's or anybody else's.
+    """
     connection = sqlite3.Connection(
-        f"file:{quote(str(path))}?mode={'ro' if read_only else 'rw'}",
+        f"file:{quote(str(path))}?mode={mode}",
         timeout=busy_timeout,
         isolation_level=None,
         check_same_thread=False,
         uri=True,
     )
     connection.text_factory = _readable
-    try:
-        _prepare(connection, path, about, read_only=read_only)
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
@@ -104,7 +137,7 @@ def _prepare(
     connection.execute("PRAGMA cell_size_check = ON")  # finds damage before it is worked with
     connection.execute("PRAGMA trusted_schema = OFF")
     if not read_only:
-        # Before the first table: the file can shrink again after an outage.
+        # As it was made; and it writes, so that a file which may not be written is noticed here.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
@@ -113,18 +146,9 @@ def _prepare(
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-        raise sqlite3.DatabaseError("the file has lost its version")
-    if version == 0 and about is not None and not read_only:
-        with transaction(connection):
-            for statement in _statements():
-                connection.execute(statement)
-            connection.executemany(
-                "INSERT INTO about VALUES (?, ?)",
-                [("service", json.dumps(about[0])), ("backend", json.dumps(about[1]))],
-            )
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        return
+    if version == 0:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        raise sqlite3.DatabaseError("the file has lost its version" if tables else "the file is empty")
     if version > _VERSION:
         raise Unusable(f"{path} was written by a newer ajolo_fanout; update this one, or move the file away")
     if about is not None and names_in(connection) != about:

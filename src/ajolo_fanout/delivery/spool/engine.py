@@ -24,7 +24,7 @@ from typing import TypeVar
 import attrs
 
 from ajolo_fanout.delivery.spool import folder, lease, store
-from ajolo_fanout.delivery.spool.database import connect, snapshot, transaction, trouble_of
+from ajolo_fanout.delivery.spool.database import connect, make, snapshot, transaction, trouble_of
 from ajolo_fanout.delivery.spool.folder import Unusable
 from ajolo_fanout.delivery.spool.lease import Busy, Owner
 from ajolo_fanout.delivery.spool.results import Refusal, Tally
@@ -260,7 +260,7 @@ class Engine:
         with lease.exclusive(self._lock_file, self._patience):
             path = folder.live_database(self.directory, self.stem)
             if path is None:
-                path = folder.new_database(self.directory, self.stem)
+                path = make(self.directory, self.stem, self._about)
             folder.check_file(path)
             self._path, self._identity = path, path.lstat()
             self._connection = connect(path, busy_timeout=self._patience, about=self._about)
@@ -293,9 +293,9 @@ class Engine:
             if self._path is None or not self._in_place():
                 return
             aside = folder.set_aside(self._path, folder.next_number(self.directory, self.stem))
-            path = folder.new_database(self.directory, self.stem)
             saved, missing, trouble = Tally(), None, ""
             try:
+                path = make(self.directory, self.stem, self._about)
                 fresh = connect(path, busy_timeout=self._patience, about=self._about)
                 try:
                     saved, missing = salvage(aside, fresh)

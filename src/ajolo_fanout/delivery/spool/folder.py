@@ -3,6 +3,7 @@
 For each (service.name, backend) there are, all beginning with the same stem::
 
     my-agent-langfuse-5f2c….00068c9d2b1e7f3a.sqlite3          the database; -wal and -shm beside it
+    my-agent-langfuse-5f2c….00068c9d2b1e7f3a.sqlite3.new      one that is being made; -journal beside it
     my-agent-langfuse-5f2c….lock                              held while it is opened or set aside
     my-agent-langfuse-5f2c….HOST.TOKEN.owner                  one for each process at work
     my-agent-langfuse-5f2c….00068c9d2b1e7f3a.sqlite3.damaged-1
@@ -20,6 +21,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = [
@@ -42,6 +44,7 @@ MAX_SET_ASIDE = 3
 """So many damaged things are kept for each (service, backend), so that they don't fill the disk."""
 
 _DATABASE = re.compile(r"(?P<stem>.+)\.[0-9a-f]{16}\.sqlite3")
+_UNFINISHED = re.compile(r".*\.sqlite3\.new(-journal)?")
 _DAMAGED = re.compile(r".*\.damaged-(?P<number>\d+)(?P<part>-wal|-shm)?")
 _PARTS = ("", "-wal", "-shm")
 
@@ -167,12 +170,27 @@ def live_database(folder: Path, stem: str) -> Path | None:
     return mine[-1] if mine else None
 
 
-def new_database(folder: Path, stem: str) -> Path:
-    """Make an empty file, 0600, under a name that never was."""
+def new_database(folder: Path, stem: str, fill: Callable[[Path], object]) -> Path:
+    """Make a database, 0600, under a name that never was.
+
+    It bears that name only when it is whole: an empty file under it has lost what it held.
+
+    Args:
+        folder: Where.
+        stem: Whose. Nobody else makes one of it meanwhile.
+        fill: Makes the tables in the empty file of that path; may raise.
+    """
+    for name in _names(folder):
+        if name.startswith(f"{stem}.") and _UNFINISHED.fullmatch(name):
+            (folder / name).unlink()  # its maker was killed
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     path = folder / f"{stem}.{time.time_ns():016x}.sqlite3"
-    os.close(os.open(path, flags, 0o600))  # nobody can have it open yet, so no lock of SQLite's goes with it
-    return path
+    unfinished = path.with_name(f"{path.name}.new")
+    os.close(
+        os.open(unfinished, flags, 0o600)
+    )  # nobody can have it open yet: no lock of SQLite's goes with it
+    fill(unfinished)
+    return unfinished.rename(path)
 
 
 def next_number(folder: Path, stem: str) -> int:
