@@ -115,6 +115,7 @@ class Machinery:
         return Router(
             self._inbox,
             [self._lane(one, self.ledgers[one.name]) for one in backends],
+            teller=self._isolation.teller,
             starts=self._starts,
             bounds=plan.sampling,
             weighs=isinstance(self._provider.sampler, PlanSampler),
@@ -228,6 +229,7 @@ class Machinery:
             self._told = True
             self._isolation.run("telling of open spans", self._tell_of_open_spans, self._unfinished)
             self.notice()
+            self._isolation.run("telling the rest", self._isolation.teller.tell_rest)
             self.standby.stop()
 
     def _send_the_rest(self) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
 
-from ajolo_fanout import Fanout
+from ajolo_fanout import Fanout, sdk_internals
 from ajolo_fanout.config.document import load
 from ajolo_fanout.health import notices
 from ajolo_fanout.plan.resolve import resolve
-from ajolo_fanout.testing import OtlpServer, wait_for
+from ajolo_fanout.testing import Answer, OtlpServer, wait_for
 
 FILE = """schema = 1
 [service]
@@ -224,3 +224,57 @@ def test_a_span_that_nobody_took_is_told_once_as_unsent_and_last_of_all(
     assert all(line.startswith("tempo: will be sent again: ") for line in before)
     assert last.startswith("tempo: 1 span was unsent at the deadline of the shutdown: lost")
     assert "since the last such line" not in "".join([*before, last])
+
+
+# Counts of what is told once a minute.
+
+
+class Odd(ReadableSpan):
+    """A span of somebody's own kind, of which no rendition can be made."""
+
+    @property
+    def name(self) -> str:
+        raise ValueError("no name")
+
+
+def end_odd_ones(fanout: Fanout, count: int) -> None:
+    [processor] = sdk_internals.span_processors(fanout.provider) or ()
+    context = fanout.provider.get_tracer("test").start_span("never ends").get_span_context()
+    for _ in range(count):
+        processor.on_end(Odd("odd", context=context))
+
+
+def test_spans_that_a_step_loses_are_told_to_the_last_one(make: Callable[..., Fanout], said: Any) -> None:
+    """At once the first, and the rest at the shutdown; report and health say what went wrong."""
+    fanout = make()
+    end_odd_ones(fanout, 50)
+    report = fanout.flush(20)
+    assert report.backends["tempo"].lost == {"error": 50}
+    assert "a step failed with" in report.backends["tempo"].error
+    assert "a step failed with" in fanout.health().backends["tempo"].last_error
+    fanout.shutdown(20)
+    wait_for(lambda: len(said("a step failed with")) > 1, 20, "the rest")
+    first, rest = said("a step failed with")
+    assert first.endswith("the span is lost here")
+    assert rest.startswith("tempo: a step failed with")
+    assert rest.endswith("(49 spans since the last such line)")
+
+
+def test_what_invocations_leave_to_the_next_is_told_to_the_last_one(
+    make: Callable[..., Fanout], server: OtlpServer, said: Any
+) -> None:
+    server.answer = Answer(hang=True)
+    fanout = make()
+
+    @fanout.invocation(deadline=0.01)
+    def handler() -> None:
+        spans(fanout, 10)
+
+    for _ in range(3):
+        handler()
+    assert fanout.health().carried_over == {"tempo": 60}
+    fanout.shutdown(0.1)
+    wait_for(lambda: len(said("left to the next")) > 1, 20, "the rest")
+    first, rest = said("left to the next")
+    assert first == "tempo: 10 spans were unsent at the end of the invocation: left to the next"
+    assert rest.endswith("(50 spans since the last such line)")

@@ -102,16 +102,22 @@ class Teller:
         self._logger.log(level, "%s", message)
         return True
 
-    def tell_rest(self, backend: str, *, without: str | None = None) -> None:
-        """Log what is held back about `backend`, at its shutdown; of causes that begin with `without`, nothing."""
+    def tell_rest(self, backend: str | None = None, *, without: str | None = None) -> None:
+        """Log what is held back, at the shutdown.
+
+        Args:
+            backend: About this one; None for all.
+            without: Of causes that begin so, nothing.
+        """
         with self._lock:
-            rest = [(key, known) for key, known in self._causes.items() if key[0] == backend and known.held]
+            asked = [key for key in self._causes if backend is None or key[0] == backend]
+            rest = [(key, known) for key in asked if (known := self._causes[key]).held]
             for key, _ in rest:
                 del self._causes[key]
-        for (_, cause), known in rest:
+        for (name, cause), known in rest:
             if without is None or not cause.startswith(without):
                 more = f"({_counted(known.held, known.unit)} since the last such line)"
-                self._logger.log(known.level, "%s: %s %s", backend, known.message, more)
+                self._logger.log(known.level, "%s: %s %s", name, known.message, more)
 
 
 def _counted(number: int, unit: str) -> str:

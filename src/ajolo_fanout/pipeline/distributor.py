@@ -268,6 +268,7 @@ class Distributor:
 
     def _tell(self, work: Work, error: object) -> None:
         message = f"a step failed with {raised(error)}: the span is lost here"
+        work.lane.ledger.noted(message)
         self._teller.say(work.lane.name, "error", message)
 
 
