@@ -14,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
 
-from ajolo_fanout import Fanout, sdk_internals
+from ajolo_fanout import Fanout, exclude, sdk_internals
 from ajolo_fanout.config.document import load
 from ajolo_fanout.health import notices
 from ajolo_fanout.plan.resolve import resolve
@@ -96,6 +96,73 @@ def test_the_rule_that_took_most_is_the_one_that_is_named(make: Any, said: Any) 
     fanout.flush(20)
     [line] = said("got none")
     assert "900 of them are not selected by the rule at tracing.toml:10" in line
+
+
+def test_one_that_comes_just_before_the_thousandth_counts(make: Any, said: Any) -> None:
+    """Also where the router takes it, and what is left out, in one go."""
+    fanout = make(more='select.include = [{ name = "the one" }]\n')
+    spans(fanout, 900)
+    fanout.flush(20)
+    fanout.provider.get_tracer("test").start_span("the one").end()
+    spans(fanout, 200)
+    report = fanout.flush(20)
+    assert report.backends["tempo"].delivered == 1
+    assert said("got none") == []
+
+
+WHOLE = 'select.orphans = "reparent"\n'
+NOTHING = 'select.include = [{ name = "nothing" }]\n'
+ERRORS = 'sampling.ratio = 0\nsampling.keep = [{ name = "errors", match = { status = "error" } }]\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        (WHOLE + NOTHING, "1000 of them are not selected by the rule at tracing.toml:10"),
+        (
+            WHOLE + 'select.exclude = ["roots"]\n',
+            "1000 of them are not selected by the rule at tracing.toml:10",
+        ),
+        (
+            'select.exclude = ["roots"]\nselect.orphans = "drop"\n',
+            "are not selected by the rule at tracing.toml:10",
+        ),
+        (ERRORS, "1000 of them are outside its sampling by the rule at tracing.toml:9"),
+    ],
+    ids=["included", "excluded", "orphans", "sampled"],
+)
+def test_the_rule_is_named_where_whole_traces_are_needed_too(
+    table: str, why: str, make: Any, said: Any
+) -> None:
+    fanout = make(more=table)
+    tracer = fanout.provider.get_tracer("test")
+    for _ in range(100):
+        with tracer.start_as_current_span("root"):
+            spans(fanout, 19 if "drop" in table else 0)
+    if "drop" not in table:
+        spans(fanout, 1400)
+    fanout.flush(20)
+    [line] = said("got none")
+    assert why in line
+
+
+def test_each_backend_is_told_its_own_line_where_several_decide_alike(make: Any, said: Any) -> None:
+    other = '\n[backends.other]\ntype = "otlp"\nendpoint = "http://127.0.0.1:9"\n'
+    fanout = make(more=NOTHING, top=other + NOTHING)
+    spans(fanout, 1000)
+    fanout.flush(20)
+    ends = {line.partition(":")[0]: line.rpartition(":")[2] for line in said("got none")}
+    assert ends == {"tempo": "9", "other": "14"}
+
+
+@pytest.mark.parametrize("more", ["", WHOLE], ids=["span by span", "whole traces"])
+def test_a_backend_that_the_code_leaves_out_is_named(more: str, make: Any, said: Any) -> None:
+    fanout = make(more=more)
+    with exclude("tempo"):
+        spans(fanout, 1000)
+    fanout.flush(20)
+    [line] = said("got none")
+    assert line.endswith("1000 of them are not selected in the code, by only() or exclude()")
 
 
 def test_a_span_that_met_the_provider_s_limits_is_said_once(make: Any, said: Any) -> None:

@@ -46,7 +46,7 @@ class Reach:
 
         Args:
             fate: `"filtered"` or `"sampled_out"`.
-            origin: Where the rule stands that decided; None where that isn't known, or it was code.
+            origin: Where the rule stands that decided; None where it was code.
         """
         if self.over:
             return
@@ -62,9 +62,7 @@ class Reach:
 
     def _tell(self) -> None:
         [((fate, origin), most)] = self._why.most_common(1)
-        rule = (
-            "by a rule about whole traces, or in the code" if origin is None else f"by the rule at {origin}"
-        )
+        rule = "in the code, by only() or exclude()" if origin is None else f"by the rule at {origin}"
         _log.warning(
             "%s: got none of its first %d spans; %d of them are %s %s",
             self.backend,

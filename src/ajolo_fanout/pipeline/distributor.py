@@ -23,7 +23,7 @@ from ajolo_fanout.pipeline.traces import Ruling
 from ajolo_fanout.pipeline.whole import Ruled, Whole
 from ajolo_fanout.steps.additions import Addition
 from ajolo_fanout.steps.draft import NO_USAGE, Usage
-from ajolo_fanout.steps.pipeline import Decider, Decision
+from ajolo_fanout.steps.pipeline import Decider, Decision, Fate
 
 __all__ = ["Distributor"]
 
@@ -198,7 +198,7 @@ class Distributor:
                 else:
                     takers.append((work, addition))
             else:
-                work.leave_out(fate, verdict.origin)
+                work.leave_out(fate, _key(fate, verdict))
         self._make(number, group, held, takers)
 
     def _give(self, held: Held, rulings: Sequence[Ruling]) -> None:
@@ -210,11 +210,11 @@ class Distributor:
                 if ruling.failed is not None:
                     self._lose(work, ruling.failed)
                 elif held.note is not None and not held.note.routing.allows(work.lane.name):
-                    work.filtered += 1
+                    work.leave_out("filtered")
                 elif ruling.fate == "sent":
                     takers.setdefault(ruling.usage_below, []).append((work, ruling.addition))
                 else:
-                    work.leave_out(ruling.fate)
+                    work.leave_out(ruling.fate, ruling.key)
             for usage_below, found in takers.items():
                 self._make(number, group, held, found, usage_below)
 
@@ -270,6 +270,13 @@ class Distributor:
         message = f"a step failed with {raised(error)}: the span is lost here"
         work.lane.ledger.noted(message)
         self._teller.say(work.lane.name, "error", message)
+
+
+def _key(fate: Fate, verdict: Decision) -> str:
+    """The key of the rule that left a span out; empty where code did, which is asked after the rules."""
+    if fate == verdict.fate:
+        return verdict.key
+    return "sampling.parent" if fate == "sampled_out" else ""
 
 
 def _is_sampled(span: ReadableSpan) -> bool:

@@ -17,7 +17,6 @@ from ajolo_fanout.pipeline.starts import Note
 from ajolo_fanout.pipeline.whole import Whole
 from ajolo_fanout.steps.adder import Adds, adder
 from ajolo_fanout.steps.pipeline import Decider, Decision, Fate, Steps, decider, passes_sampled
-from ajolo_fanout.values import Origin
 
 __all__ = ["Arranged", "Group", "Lane", "Work", "arrange", "noted"]
 
@@ -59,15 +58,19 @@ class Work:
     redacted: Counter[str] = attrs.field(factory=Counter)  # values by reason
     repaired: int = 0
 
-    def leave_out(self, fate: str, origin: Origin | None = None) -> None:
-        """Count a span that the lane doesn't get; `origin` is that of the rule against it, where known."""
+    def leave_out(self, fate: str, key: str = "") -> None:
+        """Count a span that the lane doesn't get; `key` is that of the rule against it, empty where it was code."""
         if fate == "filtered":
             self.filtered += 1
         else:
             self.sampled_out += 1
         reach = self.lane.reach
-        if reach is not None and not reach.over:
-            reach.left_out(fate, origin)
+        if reach is None or reach.over:
+            return
+        if self.ready:  # of this chunk, which nobody has been offered yet
+            reach.got()
+        else:  # the lane's own origin: others, from other lines, may have decided by the same settings
+            reach.left_out(fate, self.lane.steps.origin_of(key) if key else None)
 
     def settle(self) -> None:
         """Write down what was counted."""

@@ -22,7 +22,6 @@ from ajolo_fanout.steps.additions import Addition
 from ajolo_fanout.steps.draft import NO_USAGE, Usage
 from ajolo_fanout.steps.pipeline import Decision, Fate, Steps, decider
 from ajolo_fanout.steps.sampling import NEVER
-from ajolo_fanout.steps.select import selector
 from ajolo_fanout.steps.verdict import Verdict
 from ajolo_fanout.steps.weights import claimed, weight_of
 
@@ -93,7 +92,7 @@ class Rehearsal:
             if not steps.needs_whole_traces
         }
         self._kinds = {
-            name: (self._whole.kind_of(steps, name), selector(steps.select))
+            name: self._whole.kind_of(steps, name)
             for name, steps in backends.items()
             if steps.needs_whole_traces
         }
@@ -118,18 +117,15 @@ class Rehearsal:
 
     def _note_down(self, held: Held, rulings: Sequence[Ruling]) -> None:
         remembered = self._whole.buffer.fragment(held).memory
-        for name, (kind, against) in self._kinds.items():
+        for name, kind in self._kinds.items():
             ruling = rulings[kind]
             verdict: Verdict = remembered[kind].verdict
             if ruling.failed is not None:
                 told = Told(held.span, failed=ruling.failed)
             elif held.note is not None and not held.note.routing.allows(name):
                 told = Told(held.span, NO_USAGE, "filtered")
-            elif ruling.fate == "filtered":
-                key = None if against is None else against(held.span)
-                told = Told(held.span, NO_USAGE, "filtered", f"select.{key or 'orphans'}")
-            elif ruling.fate == "sampled_out":
-                told = Told(held.span, NO_USAGE, "sampled_out", verdict.key)
+            elif ruling.fate != "sent":
+                told = Told(held.span, NO_USAGE, ruling.fate, ruling.key)
             else:
                 told = Told(
                     held.span,

@@ -22,7 +22,7 @@ from ajolo_fanout.steps.lineage import Lineage
 from ajolo_fanout.steps.orphans import DROPPED, Known, Place, settle
 from ajolo_fanout.steps.processors.dialect import kind_of_span
 from ajolo_fanout.steps.sampling import randomness
-from ajolo_fanout.steps.select import SelectSettings, selector
+from ajolo_fanout.steps.select import Against, SelectSettings, selector
 from ajolo_fanout.steps.verdict import Head, Judge, Verdict
 from ajolo_fanout.steps.weights import OWN, Upstream, WeightForm, upstream_of, weigh
 
@@ -40,16 +40,18 @@ class Ruling:
         addition: What is appended to it; None for nothing.
         failed: What was raised instead of a decision: the span is lost there.
         usage_below: What of its tokens and cost other spans carry, which are sent, too.
+        key: The key of the rule that left it out; empty for one that is sent.
     """
 
     fate: Fate
     addition: Addition | None = None
     failed: BaseException | None = None
     usage_below: Usage = NO_USAGE
+    key: str = ""
 
 
-_FILTERED = Ruling("filtered")
-_SAMPLED_OUT = Ruling("sampled_out")
+_DROPPED = Ruling("filtered", key="select.orphans")
+_FILTERED = {key: Ruling("filtered", key=f"select.{key}") for key in ("include", "exclude")}
 _SENT = Ruling("sent")
 
 
@@ -60,14 +62,14 @@ class Memory:
     Attributes:
         verdict: What sampling said.
         left: The spans that were left out, each with its own parent; a bounded number of them.
-        promised: Spans that hadn't come yet when others were hung from them, or not: what was said of them.
+        promised: Spans that hadn't come yet when others were hung from them, or not: what is against them.
         failed: What was raised instead.
         lineage: Where its tokens and cost stand; None where nobody asks.
     """
 
     verdict: Verdict
     left: dict[int, Parent | None] = attrs.field(factory=dict)
-    promised: dict[int, bool] = attrs.field(factory=dict)
+    promised: dict[int, Against | None] = attrs.field(factory=dict)
     failed: BaseException | None = None
     lineage: Lineage | None = None
 
@@ -98,7 +100,7 @@ class Traces:
             starts: Who knows of spans that are still running.
         """
         self.judge = Judge(sampling)
-        self._against = selector(select)
+        self._selects = selector(select) or _all
         self._orphans = select.orphans
         self._remote_parent = select.remote_parent
         self._form = form
@@ -137,33 +139,27 @@ class Traces:
         except Exception as error:  # it is the backends' of this kind, each of which counts it
             return Ruling("sent", failed=error)
 
-    def against(self, span: Any) -> str:
-        """The key that left a span out that isn't sampled out."""
-        key = None if self._against is None else self._against(span)
-        return "select.orphans" if key is None else f"select.{key}"
-
     def _rule(self, memory: Memory, held: Sequence[Held], *, late: bool) -> list[Ruling]:
-        chosen = [self._chosen(memory, one) for one in held]
+        against = [self._against(memory, one) for one in held]
         if memory.verdict.fate != "sent":
-            return [_SAMPLED_OUT if yes else _FILTERED for yes in chosen]
+            out = Ruling("sampled_out", key=memory.verdict.key)
+            return [out if key is None else _FILTERED[key] for key in against]
         places: Mapping[int, Place] = {}
         if self._orphans != "keep" or self._remote_parent == "promote":
-            places = self._places(memory, held, chosen, late=late)
+            places = self._places(memory, held, [key is None for key in against], late=late)
         rulings = []
-        for one, yes in zip(held, chosen, strict=True):
+        for one, key in zip(held, against, strict=True):
             place = places.get(_id(one.span))
-            rulings.append(
-                _FILTERED if not yes or place is DROPPED else self._sent(memory.verdict, one, place)
-            )
+            if key is not None:
+                rulings.append(_FILTERED[key])
+            else:
+                rulings.append(_DROPPED if place is DROPPED else self._sent(memory.verdict, one, place))
         return rulings if memory.lineage is None else self._related(memory.lineage, held, rulings)
 
-    def _chosen(self, memory: Memory, held: Held) -> bool:
-        """Whether a span is selected; what was said while it was still running stands."""
-        said = memory.promised.pop(_id(held.span), None)
-        return self._selected(held.span) if said is None else said
-
-    def _selected(self, span: Any) -> bool:
-        return self._against is None or self._against(span) is None
+    def _against(self, memory: Memory, held: Held) -> Against | None:
+        """The key that is against a span; what was said while it was still running stands."""
+        span_id = _id(held.span)
+        return memory.promised.pop(span_id) if span_id in memory.promised else self._selects(held.span)
 
     def _places(
         self, memory: Memory, held: Sequence[Held], chosen: Sequence[bool], *, late: bool
@@ -187,7 +183,7 @@ class Traces:
             if running is not None:
                 return running
             if span_id in memory.promised:
-                return Known(sent=memory.promised[span_id])
+                return Known(sent=memory.promised[span_id] is None)
             # It was there when the trace was decided, and wasn't left out; or it never will be there. Where
             # not everything that was left out could be remembered, it is taken for one of these.
             return Known(sent=True) if late and len(memory.left) < self._most else None
@@ -208,8 +204,8 @@ class Traces:
         if not note.ours and parent is not None:
             strangers.add(parent[0])
         if span_id not in memory.promised:
-            memory.promised[span_id] = self._selected(span)
-        return Known(sent=memory.promised[span_id], parent=parent)
+            memory.promised[span_id] = self._selects(span)
+        return Known(sent=memory.promised[span_id] is None, parent=parent)
 
     def _parent_of_running(self, span_id: int) -> int | None:
         found = self._starts.alive(span_id)
@@ -223,7 +219,7 @@ class Traces:
             _id(span)
             for fragment in fragments.values()
             for span in self._starts.running(fragment)
-            if kind_of_span(span) is not None and self._selected(span)
+            if kind_of_span(span) is not None and self._selects(span) is None
         ]
         sent = [(one.span, ruling.fate == "sent") for one, ruling in zip(held, rulings, strict=True)]
         below = lineage.settle(sent, calls)
@@ -246,6 +242,11 @@ class Traces:
             return _SENT if own is None else Ruling("sent", own)
         addition = merged(own, weigh(self._form, span.context.trace_state, verdict.threshold))
         return _SENT if addition is None else Ruling("sent", addition)
+
+
+def _all(_: Any) -> Against | None:
+    """Nothing is against any span."""
+    return None
 
 
 def _is_top(held: Held) -> bool:

@@ -71,6 +71,10 @@ class Steps:
         """Equal for two backends that decide alike about every span."""
         return identity((self.select, self.sampling))
 
+    def origin_of(self, key: str) -> Origin:
+        """Where the value of `key`, dotted and below the backend, came from."""
+        return self.origins.get(key, BUILT_IN)
+
 
 @attrs.frozen
 class Decision:
@@ -143,14 +147,14 @@ def passes_sampled(steps: Steps) -> bool:
 
 
 def _left_out(steps: Steps, key: str) -> Decision:
-    origin = _origin(steps, key)
+    origin = steps.origin_of(key)
     if steps.sampling.dry_run:
         return Decision("sent", origin, would=key)
     return Decision("sampled_out", origin, key=key)
 
 
 def _filtered(steps: Steps, key: str) -> Decision:
-    return Decision("filtered", _origin(steps, key), key=key)
+    return Decision("filtered", steps.origin_of(key), key=key)
 
 
 def decide(span: ReadableSpan, steps: Steps) -> Decision:
@@ -186,7 +190,3 @@ def _refused(span: ReadableSpan, sampling: SamplingSettings) -> bool:
     if context is None or sampling.parent == "ignore" or context.trace_flags.sampled:
         return False
     return randomness(context.trace_id, context.trace_state) >= threshold(sampling.ratio)
-
-
-def _origin(steps: Steps, key: str) -> Origin:
-    return steps.origins.get(key, BUILT_IN)
