@@ -109,7 +109,7 @@ class Machinery:
         self._router.start()
         self._processor = self._join(handle) if before is None else self._take_over(before)
         urls = {one.name: one.target.url for one in backends if one.target.kind == "otlp"}
-        self._others = Others(provider, self._processor, urls)
+        self._others = Others(provider, self._processor, urls, named=not ours or before is not None)
 
     def _make_router(self, plan: Plan, backends: Sequence[BackendPlan], *, ours: bool) -> Router:
         return Router(

@@ -97,20 +97,23 @@ _OTLP_PORTS = frozenset({4317, 4318})
 class Others:
     """What is on one provider besides ours."""
 
-    def __init__(self, provider: TracerProvider, ours: SpanProcessor, urls: Mapping[str, str]) -> None:
-        """Look at what is there now. It has been named by whoever attached to the provider.
+    def __init__(
+        self, provider: TracerProvider, ours: SpanProcessor, urls: Mapping[str, str], *, named: bool
+    ) -> None:
+        """Look at what is there now.
 
         Args:
             provider: The provider.
             ours: Our processor on it.
             urls: Where each backend sends, by its name.
+            named: Whether what is there has been named, by whoever attached to somebody else's provider.
         """
         self._provider = provider
         self._ours = ours
         self._urls = urls
         self._known: tuple[SpanProcessor, ...] = ()
         self._looking = threading.RLock()  # a handler of logs may look again
-        self._look(named=True)
+        self._look(named=named)
 
     def look(self) -> None:
         """Name what has come since the last look."""

@@ -175,6 +175,22 @@ def test_after_shutdown_a_new_call_attaches_to_our_own_earlier_provider(
     assert len(processors) == 1, "the stopped processor is gone"
 
 
+def test_a_processor_that_came_between_two_installations_is_named(
+    write_file: FILE, server: OtlpServer, log: Any
+) -> None:
+    """Nobody of ours was there to see it come."""
+    file = write_file(server.endpoint)
+    install_from_config(file).shutdown()
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    again = install_from_config(file)
+    again.health()
+    [line] = [one for one in log(logging.WARNING) if "another span processor" in one]
+    assert "SimpleSpanProcessor" in line
+    assert "InMemorySpanExporter" in line
+
+
 def test_a_new_installation_on_our_provider_samples_as_the_new_file_says(
     write_file: FILE, server: OtlpServer, second: OtlpServer
 ) -> None:
