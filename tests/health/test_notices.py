@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from opentelemetry import trace
@@ -204,6 +206,52 @@ def test_spans_that_never_end_are_counted(kept: str, make: Any, said: Any) -> No
     assert report.open_spans == 1
     [line] = said("1 spans never ended")
     assert "no parent" in line
+
+
+def test_spans_that_started_before_us_are_not_among_the_open_ones(tmp_path: Path, server: OtlpServer) -> None:
+    """Their end isn't taken for that of others. What the program dates back, or dates oddly, is counted."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    tracer = provider.get_tracer("test")
+    early = [tracer.start_span("early") for _ in range(5)]
+    fanout = attached(tmp_path, server, provider)
+    opened = [tracer.start_span("now"), tracer.start_span("dated back", start_time=1)]
+    opened += [tracer.start_span("odd", start_time=cast("int", "noon"))]
+    assert fanout.health().open_spans == 3
+    for span in early:
+        span.end()
+    assert fanout.health().open_spans == 3
+    for left, span in zip((2, 1, 0), opened, strict=True):
+        span.end()
+        assert fanout.health().open_spans == left
+    fanout.shutdown(20)
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("kept", ["drop", "send"])
+def test_spans_of_the_parent_are_not_among_the_open_ones_of_a_forked_child(
+    kept: str, tmp_path: Path, server: OtlpServer
+) -> None:
+    file = tmp_path / "tracing.toml"
+    file.write_text(FILE.replace("ENDPOINT", server.endpoint) + f'[shutdown]\nopen_spans = "{kept}"\n')
+    program = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads: what this is about
+from ajolo_fanout import install_from_config
+fanout = install_from_config(sys.argv[1], set_global=False)
+tracer = fanout.provider.get_tracer("test")
+early = [tracer.start_span("the parent's") for _ in range(5)]
+child = os.fork()
+own = [tracer.start_span("own") for _ in range(0 if child else 2)]
+for span in early:
+    span.end()
+print("parent" if child else "child", fanout.health().open_spans, flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(file)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert sorted(done.stdout.splitlines()) == ["child 2", "parent 0"]
 
 
 # Others on the provider.

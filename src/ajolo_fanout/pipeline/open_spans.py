@@ -23,7 +23,8 @@ __all__ = ["MOST", "UNFINISHED", "OpenSpans", "WatchingSpanProcessor"]
 _log = logging.getLogger("ajolo_fanout.pipeline")
 
 MOST = 10_000
-"""How many open spans are known at a time; what starts beyond is counted, and no more."""
+"""How many open spans are known at a time; what starts beyond is counted, and no more. And how many of those that the
+program dates back are counted."""
 
 UNFINISHED = "ajolo_fanout.unfinished"
 """The attribute, true, of a span that was sent without having ended."""
@@ -42,6 +43,9 @@ class OpenSpans:
 
     Counting is one step in C for each. Knowing the spans themselves takes a weak reference each, which is why
     only a file that wants them sent gets that.
+
+    What started before us, or in the parent of a forked child, and ends here isn't ours to count. Its time of
+    start says so; that of a span which the program dates back says so wrongly, and so the ids of these are kept.
     """
 
     def __init__(self, *, known: bool = False) -> None:
@@ -61,6 +65,8 @@ class OpenSpans:
         self._started.reset()
         self._ended.reset()
         self._gone.reset()
+        self._began = time.time_ns()  # the clock that the SDK takes a span's start from
+        self._dated_back: set[int] = set()
         self._asking = threading.Lock()
         self._told = 0
         self._refs: dict[int, _Ref] = {}
@@ -89,7 +95,15 @@ class OpenSpans:
 
     def starts(self, span: Span) -> None:
         """A span starts."""
-        self._started.add()
+        try:
+            later = span.start_time > self._began  # type: ignore[operator]
+        except TypeError:  # whatever the program gave as its start
+            later = False
+        if later:
+            self._started.add()
+        elif len(self._dated_back) < MOST:
+            self._dated_back.add(span.context.span_id)
+            self._started.add()
         if self._known and len(self._refs) < MOST:
             ref = _Ref(span, self._forget)
             ref.span_id = span.context.span_id
@@ -97,11 +111,23 @@ class OpenSpans:
 
     def ends(self, span: ReadableSpan) -> bool:
         """A span ends; False where it was sent already, unfinished."""
-        self._ended.add()
-        context = span.context
-        if not self._known or context is None:
+        context = span.context if self._known else None
+        try:
+            later = span.start_time > self._began  # type: ignore[operator]
+        except TypeError:  # made by hand, without one
+            later = False
+        if later or self._was_dated_back(span):
+            self._ended.add()
+        if context is None:
             return True
         return self._refs.pop(context.span_id, None) is not None or context.span_id not in self._sent
+
+    def _was_dated_back(self, span: ReadableSpan) -> bool:
+        context = span.context
+        if context is None or context.span_id not in self._dated_back:
+            return False
+        self._dated_back.discard(context.span_id)
+        return True
 
     def unfinished(
         self, put: Callable[[ReadableSpan], object], make_room: Callable[[], object], room: int
@@ -162,12 +188,12 @@ class WatchingSpanProcessor(FanoutSpanProcessor):
             if not self._failed:
                 self._failed = True
                 _log.exception("a span that starts can't be followed; this is said once")
-        super().on_start(span, parent_context)
+        FanoutSpanProcessor.on_start(self, span, parent_context)  # super() would cost as much as the counting
 
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span, unless it was sent unfinished. One that is refused is counted there; nothing is raised."""
         if self._open_spans.ends(span):
-            super().on_end(span)
+            FanoutSpanProcessor.on_end(self, span)
 
     def send_unfinished(self, make_room: Callable[[], object], room: int) -> int:
         """Take what is still open; how many that were. See `OpenSpans.unfinished()`."""
