@@ -119,7 +119,7 @@ class Machinery:
             starts=self._starts,
             bounds=plan.sampling,
             weighs=isinstance(self._provider.sampler, PlanSampler),
-            look=Watch(CutSpans(ours=ours), self.notice),
+            look=Watch(CutSpans(sdk_internals.span_limits(self._provider), ours=ours), self.notice),
         )
 
     def _make_accounts(self, plan: Plan, before: Machinery | None) -> Accounts:

@@ -177,6 +177,43 @@ def test_a_span_that_met_the_provider_s_limits_is_said_once(make: Any, said: Any
     assert "attribute_count_limit" in line
 
 
+@pytest.mark.parametrize("part", ["events", "links"])
+def test_attributes_that_an_event_or_a_link_lost_are_said(part: str, make: Any, said: Any) -> None:
+    fanout = make(top="[limits]\nattribute_count_limit = 2\n")
+    spans(fanout, 2, a=1)
+    many = {"a": 1, "b": 2, "c": 3, "d": 4}
+    tracer = fanout.provider.get_tracer("test")
+    for _ in range(2):
+        context = tracer.start_span("other").get_span_context()
+        span = tracer.start_span("cut", links=[trace.Link(context, many)] if part == "links" else ())
+        if part == "events":
+            span.add_event("event", many)
+        span.end()
+    fanout.flush(20)
+    [line] = said("met the limits of its provider")
+    assert f"lost 2 attributes of {part}" in line
+    assert "attribute_count_limit" in line
+
+
+def test_texts_that_met_the_provider_s_limit_are_said_by_name(make: Any, said: Any) -> None:
+    """Apart from what was lost whole: one of the two doesn't hide the other."""
+    fanout = make(top="[limits]\nattribute_value_length_limit = 5\nattribute_count_limit = 3\n")
+    spans(fanout, 2, short="four", number=55555)
+    tracer = fanout.provider.get_tracer("test")
+    for _ in range(2):
+        span = tracer.start_span(
+            "cut", attributes={"prompt": "not shown", "list": ("a", "not shown"), "a": "b"}
+        )
+        span.add_event("event", {"content": "not shown"})
+        span.end()
+    spans(fanout, 2, a=1, b=2, c=3, d=4)
+    fanout.flush(20)
+    texts, lost = said("met the limits of its provider")
+    assert "most likely cut: prompt, list, content of an event; raise attribute_value_length_limit" in texts
+    assert "lost 1 attributes" in lost
+    assert "not s" not in texts
+
+
 def test_a_span_that_met_a_backend_s_limits_is_said_once_with_what_it_lost(make: Any, said: Any) -> None:
     fanout = make(more="limits.attribute_count_limit = 3\nlimits.attribute_value_length_limit = 100\n")
     spans(fanout, 2)

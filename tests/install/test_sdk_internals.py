@@ -51,6 +51,19 @@ def test_limits_are_given_to_tracers_that_exist(provider: TracerProvider) -> Non
     assert list(span.attributes or {}) == ["b", "c"]
 
 
+def test_whether_a_span_has_events_or_links_is_known_without_copying_them(provider: TracerProvider) -> None:
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+    context = tracer.start_span("other").get_span_context()
+    tracer.start_span("neither").end()
+    span = tracer.start_span("event")
+    span.add_event("event")
+    span.end()
+    tracer.start_span("link", links=[trace.Link(context)]).end()
+    assert [sdk_internals.has_parts(one) for one in exporter.get_finished_spans()] == [False, True, True]
+
+
 def test_within_it_no_global_provider_was_ever_set_and_afterwards_it_is_as_before() -> None:
     """Early tracers included; twice, one inside the other."""
     early = trace.get_tracer("got before any was set")

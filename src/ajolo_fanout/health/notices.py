@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import attrs
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
 
+from ajolo_fanout import sdk_internals
 from ajolo_fanout.values import Origin
 
 __all__ = ["FIRST", "CutSpans", "LimitedSpans", "Reach", "Watch"]
@@ -133,42 +134,80 @@ class Watch:
 class CutSpans:
     """Looks for the first span that met the limits of its provider. It belongs to the router's thread."""
 
-    def __init__(self, *, ours: bool) -> None:
+    def __init__(self, limits: SpanLimits | None, *, ours: bool) -> None:
         """Nothing seen yet.
 
         Args:
-            ours: Whether the provider has the file's limits, and not somebody else's.
+            limits: The provider's; None where unknown: then texts that were cut go unnoticed.
+            ours: Whether these are the file's, and not somebody else's.
         """
+        self._in_spans = None if limits is None else limits.max_span_attribute_length
+        self._in_others = None if limits is None else limits.max_attribute_length
         self._ours = ours
+        self._dropped = False
+        self._shortened = self._in_spans is None and self._in_others is None
 
     def __call__(self, span: ReadableSpan) -> bool:
-        """Look at `span`; whether it was cut, which is said, so that no other need be looked at."""
+        """Look at `span`; whether all there is to say was said, so that no other need be looked at."""
         try:
-            cut = [
-                f"{number} {what}"
-                for number, what in (
-                    (span.dropped_attributes, "attributes"),
-                    (span.dropped_events, "events"),
-                    (span.dropped_links, "links"),
-                )
-                if number
-            ]
-            if not cut:
-                return False
-            scope = span.instrumentation_scope
-        except (
-            Exception
-        ):  # made by hand, without what every span has: whoever encodes it will say so, and count
+            if not self._dropped and _may_have_lost(span) and (lost := _lost(span)):
+                self._dropped = True
+                keys = "attribute_count_limit, event_count_limit or link_count_limit"
+                self._tell(span, f"lost {', '.join(lost)}, the oldest first", keys)
+            if not self._shortened and (names := self._full(span)):
+                self._shortened = True
+                what = f"holds texts that are just as long as allowed, most likely cut: {', '.join(names)}"
+                self._tell(span, what, "attribute_value_length_limit")
+        except Exception:  # made by hand, without what every span has: whoever encodes it says so, and counts
             return False
-        mend = (
-            "raise attribute_count_limit, event_count_limit or link_count_limit under [limits]"
-            if self._ours
-            else "the provider was there before, and its own limits hold"
-        )
+        return self._dropped and self._shortened
+
+    def _tell(self, span: ReadableSpan, what: str, keys: str) -> None:
+        scope = span.instrumentation_scope
         _log.warning(
-            "a span%s met the limits of its provider and lost %s, the oldest first; %s. This is said once",
+            "a span%s met the limits of its provider and %s; %s. This is said once",
             "" if scope is None else f" of {scope.name}",
-            ", ".join(cut),
-            mend,
+            what,
+            f"raise {keys} under [limits]"
+            if self._ours
+            else "the provider was there before, and its own limits hold",
         )
-        return True
+
+    def _full(self, span: ReadableSpan) -> list[str]:
+        """The names of attributes with a text as long as allowed; a bounded number of them."""
+        found = [name for name, value in (span.attributes or {}).items() if _is_full(value, self._in_spans)]
+        for what, parts in (("an event", span.events), ("a link", span.links)):
+            for part in parts:
+                for name, value in (part.attributes or {}).items():
+                    if _is_full(value, self._in_others):
+                        found.append(f"{name} of {what}")
+        return list(dict.fromkeys(found))[:_MOST_NAMES]
+
+
+_MOST_NAMES = 10
+
+
+def _lost(span: ReadableSpan) -> list[str]:
+    """What of a span its limits took away."""
+    lost = [
+        (span.dropped_attributes, "attributes"),
+        (span.dropped_events, "events"),
+        (span.dropped_links, "links"),
+        (sum([one.dropped_attributes for one in span.events]), "attributes of events"),
+        (sum([one.dropped_attributes for one in span.links]), "attributes of links"),
+    ]
+    return [f"{number} {what}" for number, what in lost if number]
+
+
+def _may_have_lost(span: ReadableSpan) -> bool:
+    """Whether `_lost()` has to be asked, which isn't for nothing: this is asked of every span."""
+    whole = span.dropped_attributes or span.dropped_events or span.dropped_links
+    return bool(whole) or sdk_internals.has_parts(span)
+
+
+def _is_full(value: object, length: int | None) -> bool:
+    if isinstance(value, str):
+        return len(value) == length
+    if isinstance(value, Mapping):
+        return any(_is_full(one, length) for one in value.values())
+    return isinstance(value, (tuple, list)) and any(_is_full(one, length) for one in value)
