@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from ajolo_fanout import forks, process, sdk_internals, surroundings
-from ajolo_fanout.health.metrics import Measured, forget, observe
+from ajolo_fanout.health.metrics import Measured, forget, observe, remember
 from ajolo_fanout.health.report import Health, Report
 from ajolo_fanout.invocation import Deadline, Handler, invocation
 from ajolo_fanout.isolation import Isolation
@@ -146,6 +146,7 @@ class Fanout:
         run("settling in", self._settle)
         if self._works is not None:
             run("shutting down", lambda: self._stop(deadline).wait(deadline + GRACE))
+            run("keeping what was counted", remember, self)
         run("leaving the end of the process alone", process.unguard, self)
         return self._report()
 

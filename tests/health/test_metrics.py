@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import weakref
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.delivery.hostile import refused
 
 from ajolo_fanout import Fanout
 from ajolo_fanout.config.document import load
+from ajolo_fanout.health import metrics
 from ajolo_fanout.health.metrics import component_of, observe
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import Answer, OtlpServer, wait_for
@@ -60,9 +62,11 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Fanout]]:
 
 
 @pytest.fixture
-def collect() -> Iterator[Callable[[], dict[str, Any]]]:
+def collect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, Any]]]:
     """By instrument and then by backend (and error type): what a reader gets."""
     gc.collect()  # installations of other tests are seen as long as they exist
+    monkeypatch.setattr(metrics, "_past", Counter())  # and what they have counted after that
+    monkeypatch.setattr(metrics, "_gone", deque())
     strangers: set[str] = set()
     reader = InMemoryMetricReader()
     provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
@@ -225,6 +229,34 @@ def test_an_installation_in_another_ones_place_counts_on_from_there(make: Any, c
     del first
     gc.collect()
     assert collect()[EXPORTED]["again"] == 5
+
+
+@pytest.mark.parametrize("read", [True, False], ids=["read before", "never read"])
+def test_a_sum_never_goes_back_when_a_handle_is_gone(read: bool, collect: Any, tmp_path: Path) -> None:
+    """One that was shut down, and that nobody holds any more; what is no sum is gone with it."""
+
+    def work(number: int) -> Fanout:
+        fanout = Fanout(resolve(load(file), {}))
+        spans(fanout, number)
+        assert fanout.shutdown(20)
+        return fanout
+
+    with OtlpServer() as server:
+        file = tmp_path / "short.toml"
+        file.write_text(
+            'schema = 1\n[service]\nname = "program"\n'
+            f'[backends.short]\ntype = "otlp"\nendpoint = "{server.endpoint}"\n'
+        )
+        fanout = work(5)
+        if read:
+            assert collect()[EXPORTED] == {"short": 5}
+        del fanout
+        wait_for(lambda: gc.collect() is not None and STATE not in collect(), 20, "the end of its threads")
+        found = collect()
+        assert found[EXPORTED] == found[PROCESSED] == {"short": 5}
+        another = work(2)
+        assert collect()[EXPORTED] == {"short": 7}
+        assert another.stopped
 
 
 def test_a_collection_in_the_middle_of_a_shutdown_raises_nothing(make: Any, collect: Any) -> None:

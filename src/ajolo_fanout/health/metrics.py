@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import urllib.parse
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from ajolo_fanout import forks
 from ajolo_fanout.health.fates import STATES
 from ajolo_fanout.health.report import BackendHealth
 
-__all__ = ["Measured", "Source", "component_of", "forget", "observe"]
+__all__ = ["Measured", "Source", "component_of", "forget", "observe", "remember"]
 
 _SCOPE = "ajolo_fanout"
 
@@ -61,18 +61,25 @@ class Source(Protocol):
         """Each of its backends now. Doesn't raise."""
 
 
-_sources: weakref.WeakSet[Source] = weakref.WeakSet()
+_Sums = dict[tuple[str, Key], int]
+"""What was counted, by instrument."""
+
+_sources: weakref.WeakKeyDictionary[Source, _Sums] = weakref.WeakKeyDictionary()
+"""Each with what was last read of it."""
 _seen_by: weakref.WeakSet[MeterProvider] = weakref.WeakSet()
 _seen_globally = threading.Event()
 _past: Counter[tuple[str, Key]] = Counter()
 """What those have counted that are measured no more, by instrument: a sum never goes back."""
+_gone: deque[_Sums] = deque()
+"""What is still to be added to that, of those that exist no more: they may go in the middle of anything."""
 _lock = threading.RLock()
 
 
 def _in_forked_child() -> None:
     global _lock  # noqa: PLW0603 - a lock that another thread held at the fork stays locked for ever
     _lock = threading.RLock()
-    _past.clear()  # the parent's
+    for counted in (_past, *_gone, *_sources.values()):  # the parent's
+        counted.clear()
 
 
 forks.in_child(_in_forked_child)
@@ -86,7 +93,9 @@ def observe(source: Source, provider: MeterProvider | None = None) -> None:
         provider: Where the instruments are made, once each; by default the global one, set or still to be.
     """
     with _lock:
-        _sources.add(source)
+        if source not in _sources:
+            sums = _sources[source] = {}
+            weakref.finalize(source, _gone.append, sums).atexit = False
         if provider is None:
             # Once in a process: until a provider is set, a proxy stands for it and hands the instruments on.
             known, where = _seen_globally.is_set(), metrics.get_meter_provider()
@@ -101,12 +110,21 @@ def observe(source: Source, provider: MeterProvider | None = None) -> None:
 def forget(source: Source) -> None:
     """Measure `source` no more: another takes its place. What it has counted stays in the sums."""
     with _lock:
-        if source not in _sources:
-            return
-        _sources.discard(source)
-        for one in source.measured():
-            for name, _, read in _SUMS:
-                _past.update({(name, key): number for key, number in read(one)})
+        if source in _sources:
+            remember(source)
+            sums = _sources.pop(source)
+            _past.update(sums)
+            sums.clear()
+
+
+def remember(source: Source) -> None:
+    """Read what `source` has counted by its end, for nobody may read it again; it is measured while it exists."""
+    sums = _sources.get(source)
+    if sums is None:
+        return
+    for one in source.measured():
+        for name, _, read in _SUMS:
+            sums.update(((name, key), number) for key, number in read(one) if number)
 
 
 def component_of(kind: str, protocol: str, url: str) -> tuple[str, dict[str, str | int]]:
@@ -157,11 +175,16 @@ def _callback(
     def observe_all(_: CallbackOptions) -> Iterable[Observation]:
         totals: Counter[Key] = Counter()  # two installations may have a backend of the same name
         with _lock:
+            present = list(_sources.items())
+            while _gone:  # after it is known who is there
+                _past.update(_gone.popleft())
             totals.update({key: number for (instrument, key), number in _past.items() if instrument == name})
-            for source in list(_sources):
+            for source, sums in present:
                 for one in source.measured():
                     for key, number in read(one):
                         totals[key] += number
+                        if name and number:
+                            sums[name, key] = number
         return [Observation(number, dict(key)) for key, number in totals.items()]
 
     return observe_all
