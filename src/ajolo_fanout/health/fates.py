@@ -83,7 +83,8 @@ class Counts:
         requests: Requests that were sent, tries of the same batch each counted.
         bytes: Bytes of their bodies before compression.
         replayed: Spans that left the spool later; no part of the sum above.
-        never_recorded: Spans that the provider's sampler never recorded; no part of the sum above.
+        never_recorded: Traces (not spans) that the provider's sampler never recorded, counted by their first span
+            here; no part of the sum above.
     """
 
     seen: int = 0

@@ -107,7 +107,7 @@ class Ledger:
         self._add("replayed", n)
 
     def never_recorded(self, n: int = 1) -> None:
-        """The provider's sampler left out `n` spans, which nobody will ever see."""
+        """The provider's sampler left out `n` traces, which nobody will ever see."""
         self._add("never_recorded", n)
 
     # States.
