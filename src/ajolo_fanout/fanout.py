@@ -171,9 +171,10 @@ class Fanout:
             deadline: Seconds that the invocation has from its start. Or a function of the handler's arguments
                 that says, when the handler is done, how many are left, such as
                 `lambda event, context: context.get_remaining_time_in_millis() / 1000 - 0.5`. None for the
-                file's `[shutdown] timeout`, once the handler is done.
+                file's `[shutdown] timeout`, once the handler is done; also, with a line in the log, where that
+                function fails, or where it is none of these.
         """
-        return invocation(self, deadline)
+        return invocation(self, deadline, self._isolation.teller)
 
     def carried_over(self, report: Report) -> None:
         """Count what the end of an invocation leaves to the next one."""
@@ -279,7 +280,11 @@ class Fanout:
     # -- how it is done ------------------------------------------------------------------------------------
 
     def _deadline(self, timeout: float | None) -> float:
-        return time.monotonic() + (self.timeout if timeout is None else max(0.0, timeout))
+        given = None
+        if timeout is not None:
+            what = f"reading seconds from a {type(timeout).__name__}"
+            given = self._isolation.run(what, float, timeout)
+        return time.monotonic() + (self.timeout if given is None else max(0.0, given))
 
     def _on_standby(self, work: Callable[[], object]) -> Pending:
         if self._works is not None and not self._works.forsaken:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, Protocol, TypeVar, cast
 
 from ajolo_fanout.health.report import Report
+from ajolo_fanout.health.say import Teller, raised
 
 __all__ = ["Deadline", "Flushing", "invocation"]
-
-_log = logging.getLogger("ajolo_fanout.fanout")
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -44,9 +42,12 @@ class Flushing(Protocol):
 class _End:
     """The end of one invocation."""
 
-    def __init__(self, flushing: Flushing, deadline: Deadline, arguments: tuple[Any, Any]) -> None:
+    def __init__(
+        self, flushing: Flushing, deadline: Deadline, teller: Teller, arguments: tuple[Any, Any]
+    ) -> None:
         self._flushing = flushing
         self._deadline = deadline
+        self._teller = teller
         self._arguments = arguments
         self._started = time.monotonic()
 
@@ -64,32 +65,41 @@ class _End:
             arguments, named = self._arguments
             try:
                 return max(0.0, float(deadline(*arguments, **named)))
-            except Exception:  # the program's own, but nothing about tracing may cost it what its handler did
-                _log.exception("the invocation's deadline could not be told; [shutdown] timeout is taken")
+            except Exception as error:  # the program's own, but nothing about tracing may cost it its result
+                message = f"the function for the deadline failed with {raised(error)}; {_INSTEAD}"
+                self._teller.say("invocation", "deadline", message, unit="invocation")
                 return None
         return max(0.0, self._started + deadline - time.monotonic())
 
 
-def invocation(flushing: Flushing, deadline: Deadline) -> Callable[[Handler], Handler]:
-    """Make a decorator of handlers; see `Fanout.invocation()`."""
+_INSTEAD = "[shutdown] timeout is taken"
+
+
+def invocation(flushing: Flushing, deadline: Deadline, teller: Teller) -> Callable[[Handler], Handler]:
+    """Make a decorator of handlers; see `Fanout.invocation()`. A deadline that is none is told to `teller`."""
+    if deadline is not None and not callable(deadline):
+        try:
+            deadline = float(deadline)
+        except Exception:  # said now, and not after a handler that has done its work
+            kind = type(deadline).__name__
+            message = f"deadline is neither a number of seconds nor a function, but a {kind}; {_INSTEAD}"
+            teller.say("invocation", "no deadline", message, unit="decorator")
+            deadline = None
+    begin = functools.partial(_End, flushing, deadline, teller)
 
     def decorate(handler: Handler) -> Handler:
-        made = functools.wraps(handler)(_wrapper(handler, flushing, deadline))
+        made = functools.wraps(handler)(_wrapper(handler, begin))
         return cast("Handler", made)
 
     return decorate
 
 
-def _wrapper(handler: Callable[..., Any], flushing: Flushing, deadline: Deadline) -> Callable[..., Any]:
+def _wrapper(handler: Callable[..., Any], begin: Callable[[tuple[Any, Any]], _End]) -> Callable[..., Any]:
     """A handler of the same kind: what calls it may look whether it is a coroutine function."""
-
-    def begin(arguments: tuple[Any, ...], named: dict[str, Any]) -> _End:
-        return _End(flushing, deadline, (arguments, named))
-
     if inspect.isasyncgenfunction(handler):
 
         async def streaming(*arguments: Any, **named: Any) -> AsyncGenerator[Any, Any]:
-            end = begin(arguments, named)
+            end = begin((arguments, named))
             # Closed with us, or the handler would go on until somebody collects it.
             async with contextlib.aclosing(_streamed(handler(*arguments, **named), end)) as items:
                 async for item in items:
@@ -99,20 +109,20 @@ def _wrapper(handler: Callable[..., Any], flushing: Flushing, deadline: Deadline
     if inspect.iscoroutinefunction(handler):
 
         async def waiting(*arguments: Any, **named: Any) -> Any:
-            end = begin(arguments, named)
+            end = begin((arguments, named))
             return await _awaited(handler(*arguments, **named), end)
 
         return waiting
     if inspect.isgeneratorfunction(handler):
 
         def generating(*arguments: Any, **named: Any) -> Generator[Any, Any, Any]:
-            end = begin(arguments, named)
+            end = begin((arguments, named))
             return (yield from _generated(handler(*arguments, **named), end))
 
         return generating
 
     def plain(*arguments: Any, **named: Any) -> Any:
-        return _called(handler, begin(arguments, named), arguments, named)
+        return _called(handler, begin((arguments, named)), arguments, named)
 
     return plain
 

@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
 from ajolo_fanout import Fanout
-from ajolo_fanout.testing import OtlpServer
+from ajolo_fanout.testing import OtlpServer, wait_for
 
 HANGS_FOR = 0.5
 
@@ -214,6 +215,59 @@ def test_what_is_unsent_at_the_deadline_is_counted_and_left_to_the_next_invocati
     assert sorted(span.name for span in hanging.spans) == ["first", "second"]
     counts = fanout.health().backends["here"].counts
     assert (counts.seen, counts.delivered, counts.pending) == (2, 2, 0)
+
+
+def failing(event: str) -> float:
+    """A deadline that can't be told."""
+    return 1 / 0 if event else 0.0
+
+
+@pytest.mark.parametrize(
+    ("deadline", "why"),
+    [
+        (timedelta(seconds=20), "neither a number of seconds nor a function, but a timedelta"),
+        ("soon", "neither a number of seconds nor a function, but a str"),
+        (failing, "the function for the deadline failed with ZeroDivisionError"),
+        (lambda _: timedelta(seconds=20), "the function for the deadline failed with TypeError"),
+    ],
+    ids=["timedelta", "text", "failing", "function of a timedelta"],
+)
+def test_a_deadline_that_is_none_costs_no_handler_its_result_and_is_told_once_a_minute(
+    deadline: Any, why: str, make: Any, server: OtlpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    fanout = make(server.endpoint)
+
+    @fanout.invocation(deadline=deadline)
+    def handler(event: str) -> str:
+        trace(fanout, event)
+        return event
+
+    assert [handler("e") for _ in range(5)] == ["e"] * 5
+    assert [span.name for span in server.spans] == ["e"] * 5
+
+    def told() -> list[str]:
+        return [one.getMessage() for one in list(caplog.records) if "deadline" in one.getMessage()]
+
+    [line] = told()
+    assert why in line
+    assert line.endswith("[shutdown] timeout is taken")
+    fanout.shutdown(20)
+    if callable(deadline):
+        wait_for(lambda: len(told()) == 2, 20, "the rest")
+        assert told()[1].endswith("(4 invocations since the last such line)")
+
+
+@pytest.mark.parametrize("timeout", [timedelta(seconds=1), "soon", object()])
+def test_a_timeout_that_is_none_raises_nothing(
+    timeout: Any, make: Any, server: OtlpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file's is taken in its place."""
+    fanout = make(server.endpoint)
+    for call in (fanout.flush, lambda given: asyncio.run(fanout.aflush(given)), fanout.shutdown):
+        trace(fanout, "a")
+        assert call(timeout).backends["here"].delivered == 1
+    [line] = [one.getMessage() for one in caplog.records if "reading seconds" in one.getMessage()]
+    assert f"from a {type(timeout).__name__} failed with" in line
 
 
 def test_what_a_handler_raises_passes_through_after_what_it_traced_has_left(
