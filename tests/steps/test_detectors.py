@@ -237,10 +237,10 @@ def test_time_grows_no_faster_than_the_text(unit: str) -> None:
         text = (unit * size)[: size * 2]
         best = float("inf")
         for _ in range(5):
-            started = time.process_time()
+            started = time.thread_time()
             _scan_or_refuse(text)
             _scan_or_refuse("[" + text)
-            best = min(best, time.process_time() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     small, large = cost(8_000), cost(64_000)

@@ -290,9 +290,9 @@ def test_a_cut_takes_time_in_proportion_to_what_is_kept(unit: str) -> None:
     text = "[" + unit * (400_000 // len(unit))
 
     def seconds(length: int) -> float:
-        started = time.process_time()
+        started = time.thread_time()
         cut_json(text, length)
-        return time.process_time() - started
+        return time.thread_time() - started
 
     seconds(1000)
     least = [math.inf, math.inf]
