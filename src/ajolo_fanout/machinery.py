@@ -286,9 +286,7 @@ class Machinery:
         """Start over in a forked child: threads, queues, connections; counts from zero."""
         self.accounts.reset()
         if self.stopped:
-            self.standby.end_in_child()
-            self.aside.end_in_child()
-            self._end_by = -math.inf  # whatever was under way is the parent's
+            self._stay_stopped()
             return
         if surroundings.threads_are_greenlets() or not surroundings.settled() or not forks.told():
             # Greenlets of the parent were copied and go on, and their hub isn't ready to run others yet. Or
@@ -309,6 +307,22 @@ class Machinery:
             self._others.after_fork()
         for reach in self._reaches.values():
             reach.reset()
+
+    def _stay_stopped(self) -> None:
+        """In a forked child of a process that had stopped, or was about to: whatever was under way is the parent's."""
+        self.standby.end_in_child()
+        self.aside.end_in_child()
+        self._end_by = -math.inf
+        self._router.forsake()  # with a new lock: a thread of the parent may have held the old one, to read counts
+        self._inbox.close()
+        for outlet in self._outlets.values():
+            outlet.forsake()
+        self._open_spans.reset()
+        self.accounts.open_at_end = 0
+        if self._others is not None:
+            self._others.after_fork()
+        for ledger in self.ledgers.values():
+            ledger.stopped()
 
     def _forsake(self) -> None:
         """In a forked child: do nothing, whatever runs on here, and leave it to another to start over."""

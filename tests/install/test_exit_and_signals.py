@@ -236,6 +236,17 @@ def test_a_child_that_is_forked_in_the_middle_of_a_shutdown_ends_at_once(run: An
         config = write_file(server.endpoint, '[shutdown]\ntimeout = "30s"', backend='timeout = "60s"')
         program = run("ends.py", "forks_in_a_shutdown", config=config)
         program.wait_for("child", timeout=20)  # it would wait out the thirty seconds
+        assert program.said("state") == "stopped", program
+        assert program.said("seen") == "0 queued 0", "what was under way is the parent's"
+
+
+def test_children_that_are_forked_after_a_shutdown_may_ask_for_the_health(
+    run: Any, write_file: FILE, server: OtlpServer
+) -> None:
+    """Whatever a thread of the parent held at that moment."""
+    program = run("ends.py", "forks_after_a_shutdown", config=write_file(server.endpoint))
+    assert program.end() == 0, program
+    assert [line for line in program.out if line.startswith("child")] == ["child 0"] * 60, program
 
 
 def test_sigterm_at_thirty_random_moments_of_a_busy_program_loses_no_span(

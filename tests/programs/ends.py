@@ -148,6 +148,36 @@ def forks_in_a_shutdown() -> None:
         os.waitpid(pid, 0)
         say("child ended")
         os._exit(0)
+    here = fanout.health().backends["here"]
+    say("state", here.state)
+    say("seen", f"{here.counts.seen} queued {here.queued_spans}")
+
+
+def forks_after_a_shutdown() -> None:
+    """While other threads read the health, as a reader of metrics does: one of them holds what readers hold."""
+    fanout = install_from_config()
+    make()
+    fanout.shutdown()
+    make(1, "late")
+
+    def read() -> None:
+        while True:
+            fanout.health()
+
+    for _ in range(2):
+        threading.Thread(target=read, daemon=True).start()
+    for _ in range(60):
+        pid = os.fork()
+        if not pid:
+            signal.alarm(20)  # one that waits for ever ends all the same, and is told by its status
+            here = fanout.health().backends["here"]
+            made = here.state == "stopped" and here.counts.seen == 0
+            make(1, "after the fork")
+            counts = fanout.health().backends["here"].counts
+            os._exit(0 if made and counts.lost == {"shutdown": 1} else 1)
+        say("child", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def traces_in_an_exit_handler() -> None:
@@ -214,6 +244,7 @@ WAYS: dict[str, Callable[[], None]] = {
         shuts_down,
         shuts_down_for_long,
         forks_in_a_shutdown,
+        forks_after_a_shutdown,
         traces_in_an_exit_handler,
         shuts_the_provider_down,
         several_side_by_side,
