@@ -51,6 +51,7 @@ class Machinery:
         accounts: All that was counted.
         standby: The thread for the end of the process.
         aside: The thread for what the program's main thread asks for; see `Fanout`.
+        hastener: The thread for an end that is to come sooner than asked for first, while `standby` works to that.
         waiters: The threads that wait for event loops.
         stopped: Whether it takes no more spans.
         greenlets: Whether its threads and locks are gevent's.
@@ -102,6 +103,7 @@ class Machinery:
         self._starts.hear(self._router.whole.listeners)
         self.standby = Standby("ajolo-fanout-standby")
         self.aside = Standby("ajolo-fanout-aside")
+        self.hastener = Standby("ajolo-fanout-hastener")
         self.waiters = Waiters("ajolo-fanout-waiter")
         self._open_spans = self._watch_open_spans(before)
         self.accounts = self._make_accounts(plan, before)
@@ -203,7 +205,7 @@ class Machinery:
             return
         self._end_by = deadline  # before it is looked whether that has begun, which reads it after
         if self.stopped:
-            self.aside.call(self._send_the_rest)
+            self.hastener.call(self._send_the_rest)
 
     def stop(self, deadline: float) -> None:
         """Send what has ended and stop. Called on the standby thread alone, one call after another: no lock."""
@@ -218,6 +220,7 @@ class Machinery:
         self._unfinished = sent
         self.waiters.stop()
         self.aside.stop()
+        self.hastener.stop()
 
     def tell_of_the_end(self) -> None:
         """Say what there is to say after `stop()`; a second call does nothing. On the standby thread.
@@ -300,6 +303,7 @@ class Machinery:
         self._router.after_fork()
         self.standby.after_fork()
         self.aside.after_fork()
+        self.hastener.after_fork()
         self._end_by = math.inf
         self.waiters.after_fork()
         self._open_spans.reset()
@@ -312,6 +316,7 @@ class Machinery:
         """In a forked child of a process that had stopped, or was about to: whatever was under way is the parent's."""
         self.standby.end_in_child()
         self.aside.end_in_child()
+        self.hastener.end_in_child()
         self._end_by = -math.inf
         self._router.forsake()  # with a new lock: a thread of the parent may have held the old one, to read counts
         self._inbox.close()

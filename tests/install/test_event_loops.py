@@ -99,6 +99,29 @@ def test_overlapping_aflushes_join(make: Any, hanging: OtlpServer) -> None:
     assert time.monotonic() - started < 1.0 + 5.0
 
 
+def test_a_shutdown_that_is_cut_short_leaves_the_event_loop_alone(make: Any, hanging: OtlpServer) -> None:
+    """Another thread's longer one is under way, and a backend hangs: what the loop's thread asks is answered."""
+    fanout = make(hanging.endpoint)
+    trace(fanout)
+
+    async def ask() -> float:
+        longer = asyncio.ensure_future(asyncio.to_thread(fanout.shutdown, 90))
+        while not fanout.stopped:  # noqa: ASYNC110 - no event of ours
+            await asyncio.sleep(0.01)
+        shorter = asyncio.ensure_future(asyncio.to_thread(fanout.shutdown, 6))
+        slowest = 0.0
+        while not shorter.done():
+            started = time.monotonic()
+            fanout.health()
+            await fanout.aflush(0.1)
+            slowest = max(slowest, time.monotonic() - started)
+        await asyncio.gather(longer, shorter)
+        return slowest
+
+    assert asyncio.run(ask()) < 3, "the loop's thread waited for the shutdown"
+    assert fanout.health().backends["here"].counts.lost == {"shutdown": 1}
+
+
 def test_a_cancelled_aflush_leaves_at_once_and_what_it_was_to_send_is_sent(
     make: Any, hanging: OtlpServer
 ) -> None:
