@@ -52,7 +52,8 @@ class Machinery:
         standby: The thread for the end of the process.
         aside: The thread for what the program's main thread asks for; see `Fanout`.
         hastener: The thread for an end that is to come sooner than asked for first, while `standby` works to that.
-        waiters: The threads that wait for event loops.
+        starters: The thread that begins what event loops ask for, one after another: that takes a moment only.
+        waiters: The threads that wait for event loops, each for as long as a backend may take.
         stopped: Whether it takes no more spans.
         greenlets: Whether its threads and locks are gevent's.
         forsaken: Whether it is, in a forked child, what the parent had, and without threads: it does nothing,
@@ -104,7 +105,8 @@ class Machinery:
         self.standby = Standby("ajolo-fanout-standby")
         self.aside = Standby("ajolo-fanout-aside")
         self.hastener = Standby("ajolo-fanout-hastener")
-        self.waiters = Waiters("ajolo-fanout-waiter")
+        self.starters = Waiters("ajolo-fanout-starter", 1)
+        self.waiters = Waiters("ajolo-fanout-waiter", 3)
         self._open_spans = self._watch_open_spans(before)
         self.accounts = self._make_accounts(plan, before)
         self._others: Others | None = None
@@ -181,11 +183,20 @@ class Machinery:
         run("flushing the backends", flush_all, self._outlets.values(), deadline)
 
     def ask_for_flush(self, deadline: float, done: Callable[[], None]) -> None:
-        """Have a flush made, without waiting here; `done` is called when it is."""
+        """Have a flush made, without waiting here; `done` is called when it is.
 
-        def flush() -> None:
+        However many wait for a backend that hangs, the next one's flush begins at once at the others.
+        """
+
+        def begin() -> None:
+            self._isolation.run("draining the inbox", self._router.drain, deadline)
+            self._isolation.run("flushing the backends", self._begin_flush, deadline)
+            self._call(self.waiters, wait)
+
+        def wait() -> None:
             try:
-                self.flush(deadline)
+                self._isolation.run("waiting for the backends", self._wait_flushed, deadline)
+                self.notice()
             finally:
                 done()
 
@@ -193,8 +204,20 @@ class Machinery:
             done()
         elif self.stopped:
             self.standby.call(done)  # behind a shutdown that is under way
-        elif not self.waiters.call(flush):
-            self.standby.call(flush)  # where no thread can be started any more
+        else:
+            self._call(self.starters, begin)
+
+    def _call(self, waiters: Waiters, work: Callable[[], None]) -> None:
+        if not waiters.call(work):
+            self.standby.call(work)  # where no thread can be started any more
+
+    def _begin_flush(self, deadline: float) -> None:
+        for outlet in self._outlets.values():
+            outlet.begin_flush(deadline)
+
+    def _wait_flushed(self, deadline: float) -> None:
+        for outlet in self._outlets.values():
+            outlet.wait_flushed(deadline)
 
     def hasten(self, deadline: float) -> None:
         """Have the end come by `deadline` where it would come later, that of a shutdown under way too.
@@ -218,6 +241,7 @@ class Machinery:
         sent = run("counting spans that are open", self._end_open_spans) or 0
         self._send_the_rest()
         self._unfinished = sent
+        self.starters.stop()
         self.waiters.stop()
         self.aside.stop()
         self.hastener.stop()
@@ -305,6 +329,7 @@ class Machinery:
         self.aside.after_fork()
         self.hastener.after_fork()
         self._end_by = math.inf
+        self.starters.after_fork()
         self.waiters.after_fork()
         self._open_spans.reset()
         if self._others is not None:

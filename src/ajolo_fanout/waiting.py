@@ -22,8 +22,6 @@ _log = logging.getLogger("ajolo_fanout.fanout")
 Done = Callable[[], None]
 """Called, from any thread and at most a moment later than it could be, when what is waited for has come."""
 
-_MOST = 4
-
 
 @attrs.define(eq=False)
 class _Waiter:
@@ -37,8 +35,15 @@ class Waiters:
     They are not the one that stands by for the end of the process: that must be free when the end comes.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, most: int) -> None:
+        """None yet.
+
+        Args:
+            name: What their names begin with.
+            most: How many there may be.
+        """
         self._name = name
+        self._most = most
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -79,7 +84,7 @@ class Waiters:
 
     def _free(self) -> _Waiter | None:
         least = min(self._waiters, key=lambda one: one.busy, default=None)
-        if least is not None and (not least.busy or len(self._waiters) >= _MOST):
+        if least is not None and (not least.busy or len(self._waiters) >= self._most):
             return least
         try:
             made = _Waiter(Standby(f"{self._name}-{len(self._waiters)}"))

@@ -99,6 +99,28 @@ def test_overlapping_aflushes_join(make: Any, hanging: OtlpServer) -> None:
     assert time.monotonic() - started < 1.0 + 5.0
 
 
+def test_aflushes_that_wait_for_a_hung_backend_keep_none_from_the_others(
+    make: Any, server: OtlpServer, hanging: OtlpServer
+) -> None:
+    other = f'[backends.other]\ntype = "otlp"\nendpoint = "{server.endpoint}"\nbatch.schedule_delay = "60s"\n'
+    fanout = make(hanging.endpoint, other)
+    trace(fanout, "first")
+
+    async def ask() -> None:
+        waiting = [asyncio.ensure_future(fanout.aflush(90)) for _ in range(8)]
+        await asyncio.to_thread(server.wait_for_spans, 1, 20)
+        await asyncio.to_thread(hanging.wait_for_requests, 1, 20)
+        trace(fanout, "second")
+        waiting.append(asyncio.ensure_future(fanout.aflush(90)))
+        await asyncio.to_thread(server.wait_for_spans, 2, 20)
+        hanging.answer = None
+        hanging.release()
+        assert all(await asyncio.gather(*waiting))
+
+    asyncio.run(ask())
+    assert sorted(span.name for span in hanging.spans) == ["first", "second"]
+
+
 def test_a_shutdown_that_is_cut_short_leaves_the_event_loop_alone(make: Any, hanging: OtlpServer) -> None:
     """Another thread's longer one is under way, and a backend hangs: what the loop's thread asks is answered."""
     fanout = make(hanging.endpoint)
