@@ -1,8 +1,11 @@
 """The handle of one installation: what a program calls, and what its process calls at its end.
 
-Nothing here raises into the program. What waits, waits with a deadline (a `time.monotonic()` value); what
-stops, stops on a thread that stood by from the start, so that a signal handler, the interpreter's exit and
-a plain call take one path.
+Nothing of ours raises into the program. What a signal handler of the program's own raises while its main thread
+waits here (a time limit does) is the program's, and passes: failures of ours end where a call is made, and not
+where it is waited for.
+
+What waits, waits with a deadline (a `time.monotonic()` value); what stops, stops on a thread that stood by from
+the start, so that a signal handler, the interpreter's exit and a plain call take one path.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Fanout"]
 
 _Answer = TypeVar("_Answer")
+_Told = TypeVar("_Told", Health, Report)
 
 _NO_PROCESSORS: Mapping[str, BatchSpanProcessor] = MappingProxyType({})
 
@@ -100,7 +104,10 @@ class Fanout:
         return _NO_PROCESSORS if self._works is None else self._works.processors
 
     def flush(self, timeout: float | None = None) -> Report:
-        """Send what has ended so far, all backends side by side; never raises.
+        """Send what has ended so far, all backends side by side; nothing of ours is raised.
+
+        What a signal handler of the program's raises meanwhile, such as its time limit, ends the wait and passes;
+        what was to be sent is sent all the same.
 
         Args:
             timeout: Seconds; None for the file's `[shutdown] timeout`.
@@ -109,9 +116,10 @@ class Fanout:
             What became of the spans since the previous report; truthy if none was lost and none is left.
         """
         deadline = self._deadline(timeout)
-        self._isolation.run("settling in", self._settle)
+        run = self._isolation.run
+        run("settling in", self._settle)
         if self._works is not None:
-            self._isolation.run("flushing", self._aside, partial(self._works.send, deadline))
+            self._aside(partial(run, "flushing", self._works.send, deadline))
             self._works.notice()
         return self._report()
 
@@ -133,7 +141,7 @@ class Fanout:
         return self._report()
 
     def shutdown(self, timeout: float | None = None) -> Report:
-        """Send what has ended so far, then stop for good; never raises, and twice is harmless.
+        """Send what has ended so far, then stop for good; twice is harmless, and nothing of ours is raised.
 
         Past the deadline nothing more leaves: what is unsent then is counted as lost, reason `shutdown`. Only
         what this handle started is stopped: a provider that was there before goes on with its others.
@@ -144,9 +152,10 @@ class Fanout:
         deadline = self._deadline(timeout)
         run = self._isolation.run
         run("settling in", self._settle)
-        if self._works is not None:
-            run("shutting down", lambda: self._stop(deadline).wait(deadline + GRACE))
-            run("keeping what was counted", remember, self)
+        end = None if self._works is None else run("shutting down", self._stop, deadline)
+        if end is not None:
+            end.wait(deadline + GRACE)
+        run("keeping what was counted", remember, self)
         run("leaving the end of the process alone", process.unguard, self)
         return self._report()
 
@@ -155,10 +164,7 @@ class Fanout:
         if self._works is None:
             return Health()
         self._works.notice()
-        try:
-            return self._aside(self._works.accounts.health)
-        except Exception as error:  # the promise that nothing is raised into the program
-            return Health(error=self._isolation.failed("reading the health", error))
+        return self._told("reading the health", self._works.accounts.health, Health)
 
     def invocation(self, *, deadline: Deadline = None) -> Callable[[Handler], Handler]:
         """Make a decorator for serverless handlers: sync, async, and streaming as (async) generators.
@@ -189,7 +195,7 @@ class Fanout:
         if self._works is None:
             return ()
         accounts = self._works.accounts
-        return self._isolation.run("measuring", self._aside, lambda: list(accounts.measured())) or ()
+        return self._aside(partial(self._isolation.run, "measuring", lambda: list(accounts.measured()))) or ()
 
     def detach(self) -> None:
         """Take our span processor off the provider, where this handle is stopped and another takes its place.
@@ -329,10 +335,18 @@ class Fanout:
             self._isolation.run("shutting the provider down", self.provider.shutdown)
 
     def _report(self) -> Report:
-        try:
-            return Report() if self._works is None else self._aside(self._works.accounts.report)
-        except Exception as error:  # the promise that nothing is raised into the program
-            return Report(error=self._isolation.failed("reporting", error))
+        return Report() if self._works is None else self._told("reporting", self._works.accounts.report, Report)
+
+    def _told(self, what: str, call: Callable[[], _Told], kind: Callable[..., _Told]) -> _Told:
+        """What `call` returns, made where `_aside()` makes it; one of its kind with the error where it raises."""
+
+        def tell() -> _Told:
+            try:
+                return call()
+            except Exception as error:  # the promise that nothing is raised into the program
+                return kind(error=self._isolation.failed(what, error))
+
+        return self._aside(tell)
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -66,6 +67,40 @@ def test_a_flush_that_cannot_finish_is_falsy_on_time_and_names_what_is_pending(
     assert time.monotonic() - before < 0.3 + 3
     assert not report
     assert report.backends["here"].pending == 2
+
+
+@pytest.mark.parametrize("call", ["flush", "shutdown"])
+def test_a_time_limit_of_the_programs_own_passes_and_what_was_asked_for_goes_on(
+    call: str, make: Any, hanging: OtlpServer
+) -> None:
+    """An alarm, or the soft limit of Celery: its handler raises in the main thread, which waits here."""
+
+    class TimeLimitError(Exception):
+        pass
+
+    def limit(_number: int, _frame: object) -> None:
+        raise TimeLimitError
+
+    def tell() -> None:
+        hanging.wait_for_requests(1, 60)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    fanout = make(hanging.endpoint)
+    spans(fanout, 2)
+    before = signal.signal(signal.SIGUSR1, limit)
+    watch = threading.Thread(target=tell)
+    watch.start()
+    try:
+        with pytest.raises(TimeLimitError):
+            getattr(fanout, call)(100)
+    finally:
+        watch.join()
+        signal.signal(signal.SIGUSR1, before)
+    hanging.answer = None
+    hanging.release()
+    hanging.wait_for_spans(2, 60)
+    assert fanout.stopped is (call == "shutdown")
+    assert fanout.health().backends["here"].counts.seen == 2
 
 
 def test_backends_are_flushed_side_by_side(make: Any, server: OtlpServer, hanging: OtlpServer) -> None:
