@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import attrs
 
 from ajolo_fanout.delivery.outlet import Outlet
-from ajolo_fanout.health.ledger import Ledger
+from ajolo_fanout.health.ledger import Ledger, Told
 from ajolo_fanout.health.metrics import Measured, component_of
 from ajolo_fanout.health.report import BackendHealth, Health, HeldTraces, Report
 from ajolo_fanout.pipeline.buffer import Buffer
@@ -77,14 +77,18 @@ class Accounts:
         self._carried = Counter()
         self._never_before = self.never_recorded()
 
-    def report(self) -> Report:
-        """What became of the spans since the previous report."""
+    def told(self) -> Mapping[str, Told]:
+        """How far reports have come, by backend: for `report()`, at the end of a call that begins. Takes no lock."""
+        return {name: ledger.told for name, ledger in self.ledgers.items()}
+
+    def report(self, since: Mapping[str, Told]) -> Report:
+        """What became of the spans since a call began, and since the last report before that."""
         with self._reading:
             reports = {}
             for name, ledger in self.ledgers.items():
                 with self.inbox.moving:
                     self._settle()
-                    report = ledger.report()
+                    report = ledger.report(since[name])
                     waiting = self.inbox.spans
                 reports[name] = attrs.evolve(report, pending=report.pending + waiting)
             return Report(reports, self._open())

@@ -113,15 +113,17 @@ class Fanout:
             timeout: Seconds; None for the file's `[shutdown] timeout`.
 
         Returns:
-            What became of the spans since the previous report; truthy if none was lost and none is left.
+            What became of the spans since the previous report, which is the last one that was there when this
+            call began; truthy if none was lost and none is left.
         """
         deadline = self._deadline(timeout)
         run = self._isolation.run
         run("settling in", self._settle)
+        report = self._begin_report()
         if self._works is not None:
             self._aside(partial(run, "flushing", self._works.send, deadline))
             self._works.notice()
-        return self._report()
+        return report()
 
     async def aflush(self, timeout: float | None = None) -> Report:
         """`flush()` for event loops, which go on meanwhile: asyncio's, and trio's; never raises.
@@ -132,13 +134,14 @@ class Fanout:
             timeout: Seconds; None for the file's `[shutdown] timeout`.
         """
         deadline = self._deadline(timeout)
-        try:
-            self._settle()
-            if self._works is not None:
+        self._isolation.run("settling in", self._settle)
+        report = self._begin_report()
+        if self._works is not None:
+            try:
                 await until(partial(self._works.ask_for_flush, deadline), deadline)
-        except Exception as error:  # the promise that nothing is raised into the program
-            return Report(error=self._isolation.failed("flushing in an event loop", error))
-        return self._report()
+            except Exception as error:  # the promise that nothing is raised into the program
+                return Report(error=self._isolation.failed("flushing in an event loop", error))
+        return report()
 
     def shutdown(self, timeout: float | None = None) -> Report:
         """Send what has ended so far, then stop for good; twice is harmless, and nothing of ours is raised.
@@ -152,12 +155,13 @@ class Fanout:
         deadline = self._deadline(timeout)
         run = self._isolation.run
         run("settling in", self._settle)
+        report = self._begin_report()
         end = None if self._works is None else run("shutting down", self._stop, deadline)
         if end is not None:
             end.wait(deadline + GRACE)
         run("keeping what was counted", remember, self)
         run("leaving the end of the process alone", process.unguard, self)
-        return self._report()
+        return report()
 
     def health(self) -> Health:
         """Each backend's state and counters now; never raises."""
@@ -334,8 +338,17 @@ class Fanout:
             # it may hang here; the process waits for this thread no longer than for the deadline.
             self._isolation.run("shutting the provider down", self.provider.shutdown)
 
-    def _report(self) -> Report:
-        return Report() if self._works is None else self._told("reporting", self._works.accounts.report, Report)
+    def _begin_report(self) -> Callable[[], Report]:
+        """What makes the report of a call that begins now: of others at the same time, none takes anything from it."""
+        since = {} if self._works is None else self._works.accounts.told()
+
+        def report() -> Report:
+            works = self._works
+            if works is None:
+                return Report()
+            return self._told("reporting", partial(works.accounts.report, since), Report)
+
+        return report
 
     def _told(self, what: str, call: Callable[[], _Told], kind: Callable[..., _Told]) -> _Told:
         """What `call` returns, made where `_aside()` makes it; one of its kind with the error where it raises."""

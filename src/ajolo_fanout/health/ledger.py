@@ -6,10 +6,25 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+import attrs
+
 from ajolo_fanout.health.fates import LEGAL_MOVES, REASONS, Counts, State
 from ajolo_fanout.health.report import BackendHealth, BackendReport
 
-__all__ = ["Counts", "Ledger"]
+__all__ = ["Counts", "Ledger", "Told"]
+
+
+@attrs.frozen
+class Told:
+    """How far the reports of a ledger have come.
+
+    Attributes:
+        counts: What they have told of.
+        errors: How many errors had been noted.
+    """
+
+    counts: Counts = attrs.field(factory=Counts)
+    errors: int = 0
 
 
 class Ledger:
@@ -38,12 +53,12 @@ class Ledger:
         self._n = dict.fromkeys(_COUNTERS, 0)
         self._lost = dict.fromkeys(REASONS, 0)
         self._redacted: dict[str, int] = {}  # as many reasons as the backend's redaction has rules
-        self._reported = Counts()
+        self._told = Told()
+        self._errors = 0
         self._state: State = "starting"
         self._last_success: float | None = None
         self._last_error = ""
         self._last_error_at: float | None = None
-        self._error_reported = True
 
     # Fates. Each span seen gets exactly one.
 
@@ -152,19 +167,28 @@ class Ledger:
         with self._lock:
             return self._counts()
 
-    def report(self) -> BackendReport:
-        """What happened since the last call of this method (for `flush()` and `shutdown()`)."""
+    @property
+    def told(self) -> Told:
+        """How far reports have come. Takes no lock."""
+        return self._told
+
+    def report(self, since: Told | None = None) -> BackendReport:
+        """What happened since the last call of this method (for `flush()` and `shutdown()`).
+
+        Args:
+            since: Where that stood when a call began whose report this is: others may have ended meanwhile.
+        """
         with self._lock:
+            since = self._told if since is None else since
             now = self._counts()
-            since = now - self._reported
-            self._reported = now
-            error = "" if self._error_reported else self._last_error
-            self._error_reported = True
+            new = now - since.counts
+            error = self._last_error if self._errors > since.errors else ""
+            self._told = Told(now, self._errors)
         return BackendReport(
-            delivered=since.delivered,
-            handed_over=since.handed_over,
-            spooled=since.spooled,
-            lost=since.lost,
+            delivered=new.delivered,
+            handed_over=new.handed_over,
+            spooled=new.spooled,
+            lost=new.lost,
             pending=now.pending,
             error=error,
         )
@@ -192,7 +216,7 @@ class Ledger:
     def _note(self, message: str) -> None:
         self._last_error = message
         self._last_error_at = self._now()
-        self._error_reported = False
+        self._errors += 1
 
     def _move(self, state: State) -> None:
         # An illegal move (an answer that comes in after the shutdown) leaves the state as it is.

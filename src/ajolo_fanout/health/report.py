@@ -22,7 +22,9 @@ def _frozen(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @attrs.frozen
 class BackendReport:
-    """What happened to one backend's spans since its previous report.
+    """What happened to one backend's spans since the previous report: the last that was there when the call began.
+
+    Calls at the same time each report all that came, so that none can hide a loss from another.
 
     Attributes:
         delivered: Taken by the backend.
