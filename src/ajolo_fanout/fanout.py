@@ -239,7 +239,7 @@ class Fanout:
         deadline = self._deadline(None)
         return self._on_standby(lambda: None if self._works is None else self._works.flush(deadline))
 
-    def begin_finish(self) -> Pending | Followed:
+    def begin_finish(self) -> Followed:
         """Start what the end of the process asks for: our shutdown, then that of the provider we built."""
         deadline = self._deadline(None)
         works = self._works
@@ -301,8 +301,8 @@ class Fanout:
             return self._works.standby.call(work)
         return _done(work)  # without a thread, there is nothing to wait for
 
-    def _nothing_left(self) -> Pending:
-        return _done(self.provider.shutdown if self._owns_provider else _nothing)
+    def _nothing_left(self) -> Followed:
+        return Followed(_done(self.provider.shutdown if self._owns_provider else _nothing), _done(_nothing))
 
     def _aside(self, call: Callable[[], _Answer]) -> _Answer:
         """What `call` returns, which is made on another thread where this is the program's main thread.
@@ -339,7 +339,7 @@ class Fanout:
             self._isolation.run("shutting the provider down", self.provider.shutdown)
 
     def _begin_report(self) -> Callable[[], Report]:
-        """What makes the report of a call that begins now: of others at the same time, none takes anything from it."""
+        """What makes the report of a call that begins now; others at the same time take nothing from it."""
         since = {} if self._works is None else self._works.accounts.told()
 
         def report() -> Report:

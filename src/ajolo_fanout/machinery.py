@@ -338,7 +338,7 @@ class Machinery:
             reach.reset()
 
     def _stay_stopped(self) -> None:
-        """In a forked child of a process that had stopped, or was about to: whatever was under way is the parent's."""
+        """In a forked child where this had stopped, or was about to: what was under way is the parent's."""
         self.standby.end_in_child()
         self.aside.end_in_child()
         self.hastener.end_in_child()

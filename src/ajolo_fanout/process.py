@@ -57,7 +57,7 @@ class Guarded(Protocol):
     def timeout(self) -> float:
         """Seconds that `begin_finish()` may take."""
 
-    def begin_finish(self) -> Pending | Followed:
+    def begin_finish(self) -> Followed:
         """Start to deliver and stop, on a thread that exists; takes no lock."""
 
     def begin_flush(self) -> Pending:
@@ -183,9 +183,7 @@ def _at_exit() -> None:
 def _finish_all() -> None:
     """Have everything guarded deliver and stop, side by side; returns by the latest deadline."""
     now = time.monotonic()
-    asked = [(one.begin_finish(), now + one.timeout + GRACE) for one in _process.guarded]
-    for pending, deadline in asked:
-        pending.wait(deadline)
+    Followed.wait_all([(one.begin_finish(), now + one.timeout + GRACE) for one in _process.guarded])
 
 
 # -- SIGTERM -----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import attrs
@@ -64,6 +64,15 @@ class Followed:
         done = self.first.wait(deadline)
         self.second.wait(time.monotonic() + GRACE)
         return done
+
+    @staticmethod
+    def wait_all(asked: Sequence[tuple[Followed, float]]) -> None:
+        """Wait for several, each until its own deadline; what comes after gets one `GRACE`, all together."""
+        for one, deadline in asked:
+            one.first.wait(deadline)
+        end = time.monotonic() + GRACE
+        for one, _ in asked:
+            one.second.wait(end)
 
 
 class Standby:

@@ -154,6 +154,16 @@ def test_several_installations_end_side_by_side_within_one_timeout(run: Any, wri
         assert time.monotonic() - before < 2 * 3.0, "one after the other"
 
 
+def test_others_that_hang_on_several_installations_hold_the_exit_up_once(
+    run: Any, write_file: FILE, server: OtlpServer
+) -> None:
+    program = run(
+        "ends.py", "several_with_others", config=write_file(server.endpoint, '[shutdown]\ntimeout = "1s"')
+    )
+    assert program.end() == 0, program
+    assert float(program.said("took")) < 1.0 + 0.25 + 24 * 0.25, "each got a moment of its own"
+
+
 def test_at_exit_the_provider_that_we_built_is_shut_down_for_others_and_they_cannot_hold_it_up(
     run: Any, write_file: FILE, server: OtlpServer, names: Any
 ) -> None:

@@ -202,6 +202,20 @@ def several_side_by_side() -> None:
         fanout.provider.get_tracer("program").start_span(name).end()
 
 
+def several_with_others() -> None:
+    """Two dozen installations, each with somebody's processor that hangs; how long the exit takes."""
+    began = 0.0
+
+    def begin() -> None:
+        nonlocal began
+        began = time.monotonic()
+
+    atexit.register(lambda: say("took", time.monotonic() - began))
+    for _ in range(24):
+        install_from_config(set_global=False).provider.add_span_processor(Hanging())
+    atexit.register(begin)
+
+
 class Hanging(SpanProcessor):
     """Somebody's processor that never comes back from its shutdown."""
 
@@ -248,6 +262,7 @@ WAYS: dict[str, Callable[[], None]] = {
         traces_in_an_exit_handler,
         shuts_the_provider_down,
         several_side_by_side,
+        several_with_others,
         others_on_our_provider,
         first_process,
     )
