@@ -245,7 +245,7 @@ def test_a_child_that_is_forked_in_the_middle_of_a_shutdown_ends_at_once(run: An
     with OtlpServer(answer=Answer(hang=True)) as server:
         config = write_file(server.endpoint, '[shutdown]\ntimeout = "30s"', backend='timeout = "60s"')
         program = run("ends.py", "forks_in_a_shutdown", config=config)
-        program.wait_for("child", timeout=20)  # it would wait out the thirty seconds
+        program.wait_for("child ended", timeout=20)  # it would wait out the thirty seconds
         assert program.said("state") == "stopped", program
         assert program.said("seen") == "0 queued 0", "what was under way is the parent's"
 
