@@ -10,7 +10,14 @@ import attrs
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.sampling import Sampler
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
 from opentelemetry.trace.span import TraceState
 from tests.pipeline.lanes import Taker, soon
 
@@ -19,10 +26,18 @@ from ajolo_fanout.pipeline.inbox import Inbox
 from ajolo_fanout.pipeline.processor import FanoutSpanProcessor
 from ajolo_fanout.pipeline.router import Router
 from ajolo_fanout.pipeline.starts import Starts
-from ajolo_fanout.steps.sampling import ConsistentSampler
+from ajolo_fanout.steps.condition import Condition
+from ajolo_fanout.steps.keep import KeepRule
+from ajolo_fanout.steps.match import Match
+from ajolo_fanout.steps.sampling import ConsistentSampler, SamplingSettings
+from ajolo_fanout.steps.select import SelectSettings
 from ajolo_fanout.steps.verdict import shares
 
 TRACE = 0x0AF7651916CD43DD8448EB211C80319C
+ERRORS = KeepRule("errors", match=Match(status="error"))
+NOTHING = SamplingSettings(ratio=0.0, keep=(ERRORS,))
+OTHER = TracerProvider(shutdown_on_exit=False).get_tracer("other")
+CHOSEN = SelectSettings(include=(Match(name=Condition("chosen*")),))
 
 
 @attrs.frozen(eq=False)
@@ -98,3 +113,12 @@ def remote(*, sampled: bool = True, state: TraceState | None = None, trace_id: i
     flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
     parent = SpanContext(trace_id, 0xB7AD6B7169203331, is_remote=True, trace_flags=flags, trace_state=state)
     return set_span_in_context(NonRecordingSpan(parent))
+
+
+def run_agent(rig: Rig, *, fails: bool, children: int = 2) -> None:
+    """A root and its children, the first of which may fail."""
+    with rig.tracer.start_as_current_span("root"):
+        for n in range(children):
+            with rig.tracer.start_as_current_span(f"child {n}") as span:
+                if fails and n == 0:
+                    span.set_status(Status(StatusCode.ERROR))

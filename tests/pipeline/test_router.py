@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import Counter
 from types import SimpleNamespace
@@ -360,47 +359,6 @@ def test_what_is_in_the_inbox_is_not_a_span_and_the_router_goes_on() -> None:
         assert router.drain(soon())
     assert dict(taker.counts.lost) == {"error": 1}
     assert len(taker.got) == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_after_a_fork_the_child_routes_its_own_spans_and_none_of_the_parents() -> None:
-    taker = Taker("b")
-    with running(taker, capacity=5) as (inbox, router):
-        put_all(inbox, _spans(2))
-        assert router.drain(soon())
-        inbox.put(make_span("the parent's"))
-        pid = os.fork()
-        if pid == 0:
-            os._exit(_in_child(taker, inbox, router))
-        _, status = os.waitpid(pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
-        put_all(inbox, _spans(1))
-        assert router.drain(soon())
-    assert len(taker.got) == 4
-
-
-def _in_child(taker: Taker, inbox: Inbox, router: Router) -> int:
-    router.after_fork()
-    taker.ledger.reset()
-    taker.got.clear()
-    span = make_span("the child's")
-    if not inbox.put(span) or not router.drain(soon()):
-        return 1
-    if taker.ids != [span.context.span_id] or router.encoded != 1:
-        return 2
-    return 0 if router.stop(soon()) and adds_up(taker.counts, 1) else 3
-
-
-def test_a_stopped_router_stays_stopped_in_a_child() -> None:
-    taker = Taker("b")
-    inbox = Inbox(5)
-    router = Router(inbox, [taker.lane])
-    router.start()
-    router.stop(soon())
-    router.after_fork()
-    assert not inbox.put(make_span())
-    assert router.drain(soon())
 
 
 def test_two_resources_keep_their_own_envelopes() -> None:

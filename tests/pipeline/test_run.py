@@ -9,8 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Status, StatusCode
 from tests.pipeline.lanes import Taker
-from tests.pipeline.rig import rigged
-from tests.pipeline.test_whole import CHOSEN, ERRORS
+from tests.pipeline.rig import CHOSEN, ERRORS, rigged
 from tests.steps.spans import Collect
 
 from ajolo_fanout.otlp.encode import encode_span
