@@ -3,69 +3,19 @@
 from __future__ import annotations
 
 import gc
-import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from tests.health.conftest import FILE, attached, spans
 
 from ajolo_fanout import Fanout, exclude, sdk_internals
-from ajolo_fanout.config.document import load
-from ajolo_fanout.health import notices
-from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import Answer, OtlpServer, wait_for
-
-FILE = """schema = 1
-[service]
-name = "program"
-
-[backends.tempo]
-type = "otlp"
-endpoint = "ENDPOINT"
-batch.schedule_delay = "20ms"
-"""
-
-
-@pytest.fixture
-def server() -> Iterator[OtlpServer]:
-    with OtlpServer() as running:
-        yield running
-
-
-@pytest.fixture
-def make(tmp_path: Path, server: OtlpServer) -> Iterator[Callable[..., Fanout]]:
-    made: list[Fanout] = []
-
-    def build(more: str = "", top: str = "") -> Fanout:
-        file = tmp_path / "tracing.toml"
-        file.write_text(FILE.replace("ENDPOINT", server.endpoint) + more + top)
-        made.append(Fanout(resolve(load(file, "tracing.toml"), {})))
-        return made[-1]
-
-    yield build
-    for one in made:
-        one.shutdown(0)
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[str]]:
-    caplog.set_level(logging.INFO, "ajolo_fanout")
-    return lambda part: [
-        record.getMessage() for record in list(caplog.records) if part in record.getMessage()
-    ]
-
-
-def spans(fanout: Fanout, count: int = 1, **attributes: Any) -> None:
-    tracer = fanout.provider.get_tracer("test")
-    for number in range(count):
-        tracer.start_span(f"span {number}", attributes=attributes).end()
 
 
 def test_a_backend_that_gets_none_of_its_first_thousand_spans_is_named_with_the_rule(
@@ -289,77 +239,6 @@ if child:
         [sys.executable, "-c", program, str(file)], capture_output=True, text=True, timeout=60, check=True
     )
     assert sorted(done.stdout.splitlines()) == ["child 2", "parent 0"]
-
-
-# Others on the provider.
-
-
-class Idle(SpanProcessor):
-    """Somebody's own."""
-
-
-def exporting_to(endpoint: str) -> BatchSpanProcessor:
-    return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
-
-
-def attached(tmp_path: Path, server: OtlpServer, provider: TracerProvider) -> Fanout:
-    file = tmp_path / "tracing.toml"
-    file.write_text(FILE.replace("ENDPOINT", server.endpoint))
-    return Fanout(resolve(load(file), {}), provider=provider)
-
-
-def test_a_processor_that_is_added_later_is_named_while_the_program_runs(
-    make: Any, said: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody has to flush or ask for that."""
-    monkeypatch.setattr(notices, "_PAUSE", 0.1)
-    fanout = make()
-    spans(fanout)
-    fanout.provider.add_span_processor(Idle())
-
-    def named() -> bool:
-        spans(fanout)
-        return bool(said("another span processor was added"))
-
-    wait_for(named, 20, "the line")
-    fanout.flush(20)
-    fanout.health()
-    [line] = said("another span processor was added")
-    assert "Idle" in line
-
-
-@pytest.mark.parametrize("when", ["before", "later"])
-def test_one_that_sends_to_a_backend_s_host_is_warned_of_with_the_switch(
-    when: str, said: Any, tmp_path: Path, server: OtlpServer
-) -> None:
-    provider = TracerProvider(shutdown_on_exit=False)
-    twice = exporting_to(server.endpoint + "/v1/traces")
-    if when == "before":
-        provider.add_span_processor(twice)
-    fanout = attached(tmp_path, server, provider)
-    if when == "later":
-        provider.add_span_processor(twice)
-        fanout.health()
-    [line] = said("arrives there twice")
-    assert "the host of the backend tempo" in line
-    assert "OTEL_TRACES_EXPORTER=none" in line
-    fanout.health()
-    assert len(said("arrives there twice")) == 1
-    fanout.shutdown(5)
-    provider.shutdown()
-
-
-def test_one_that_sends_elsewhere_is_only_named(said: Any, tmp_path: Path, server: OtlpServer) -> None:
-    provider = TracerProvider(shutdown_on_exit=False)
-    fanout = attached(tmp_path, server, provider)
-    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
-    elsewhere = exporting_to("http://127.0.0.1:9/v1/traces")
-    provider.add_span_processor(elsewhere)
-    fanout.health()
-    assert said("arrives there twice") == []
-    assert len(said("another span processor was added")) == 2
-    fanout.shutdown(5)
-    elsewhere.shutdown()
 
 
 def test_a_span_that_nobody_took_is_told_once_as_unsent_and_last_of_all(
