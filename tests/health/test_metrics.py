@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,22 +61,23 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Fanout]]:
         wait_for(lambda: gc.collect() is not None and not any(one() for one in alive), 5, "their end")
 
 
+class Nothing:
+    """A source without backends."""
+
+    def measured(self) -> tuple[()]:
+        return ()
+
+
 @pytest.fixture
 def collect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, Any]]]:
     """By instrument and then by backend (and error type): what a reader gets."""
     gc.collect()  # installations of other tests are seen as long as they exist
-    monkeypatch.setattr(metrics, "_past", Counter())  # and what they have counted after that
-    monkeypatch.setattr(metrics, "_gone", deque())
     strangers: set[str] = set()
     reader = InMemoryMetricReader()
     provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
-
-    class Nothing:
-        def measured(self) -> tuple[()]:
-            return ()
-
     nothing = Nothing()
-    observe(nothing, provider)
+    observe(nothing, provider)  # which takes what those have counted that are gone by now for the past
+    monkeypatch.setattr(metrics, "_past", Counter())  # and what the others have counted after that
 
     def read() -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -257,6 +258,13 @@ def test_a_sum_never_goes_back_when_a_handle_is_gone(read: bool, collect: Any, t
         another = work(2)
         assert collect()[EXPORTED] == {"short": 7}
         assert another.stopped
+
+
+def test_of_handles_that_are_gone_only_the_sums_are_kept_whether_or_not_anybody_reads() -> None:
+    provider = MeterProvider(shutdown_on_exit=False)
+    for _ in range(50):
+        observe(Nothing(), provider)
+    assert len([one for one in metrics._known if one.source() is None]) <= 1
 
 
 def test_a_collection_in_the_middle_of_a_shutdown_raises_nothing(make: Any, collect: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import urllib.parse
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
@@ -64,21 +64,27 @@ class Source(Protocol):
 _Sums = dict[tuple[str, Key], int]
 """What was counted, by instrument."""
 
-_sources: weakref.WeakKeyDictionary[Source, _Sums] = weakref.WeakKeyDictionary()
-"""Each with what was last read of it."""
+
+@attrs.define(eq=False)
+class _Known:
+    """One source, and what was last read of it."""
+
+    source: weakref.ref[Source]
+    sums: _Sums = attrs.field(factory=dict)
+
+
+_known: list[_Known] = []
 _seen_by: weakref.WeakSet[MeterProvider] = weakref.WeakSet()
 _seen_globally = threading.Event()
 _past: Counter[tuple[str, Key]] = Counter()
 """What those have counted that are measured no more, by instrument: a sum never goes back."""
-_gone: deque[_Sums] = deque()
-"""What is still to be added to that, of those that exist no more: they may go in the middle of anything."""
 _lock = threading.RLock()
 
 
 def _in_forked_child() -> None:
     global _lock  # noqa: PLW0603 - a lock that another thread held at the fork stays locked for ever
     _lock = threading.RLock()
-    for counted in (_past, *_gone, *_sources.values()):  # the parent's
+    for counted in (_past, *[one.sums for one in _known]):  # the parent's
         counted.clear()
 
 
@@ -93,9 +99,8 @@ def observe(source: Source, provider: MeterProvider | None = None) -> None:
         provider: Where the instruments are made, once each; by default the global one, set or still to be.
     """
     with _lock:
-        if source not in _sources:
-            sums = _sources[source] = {}
-            weakref.finalize(source, _gone.append, sums).atexit = False
+        if all(one is not source for one, _ in _alive()):
+            _known.append(_Known(weakref.ref(source)))
         if provider is None:
             # Once in a process: until a provider is set, a proxy stands for it and hands the instruments on.
             known, where = _seen_globally.is_set(), metrics.get_meter_provider()
@@ -110,21 +115,34 @@ def observe(source: Source, provider: MeterProvider | None = None) -> None:
 def forget(source: Source) -> None:
     """Measure `source` no more: another takes its place. What it has counted stays in the sums."""
     with _lock:
-        if source in _sources:
-            remember(source)
-            sums = _sources.pop(source)
-            _past.update(sums)
-            sums.clear()
+        remember(source)
+        for known in [one for one in _known if one.source() is source]:
+            _bury(known)
 
 
 def remember(source: Source) -> None:
     """Read what `source` has counted by its end, for nobody may read it again; it is measured while it exists."""
-    sums = _sources.get(source)
-    if sums is None:
-        return
-    for one in source.measured():
-        for name, _, read in _SUMS:
-            sums.update(((name, key), number) for key, number in read(one) if number)
+    for sums in [one.sums for one in _known if one.source() is source]:
+        for measured in source.measured():
+            for name, _, read in _SUMS:
+                sums.update(((name, key), number) for key, number in read(measured) if number)
+
+
+def _alive() -> list[tuple[Source, _Sums]]:
+    """Who is to be measured now. What those have counted that are gone is in the past from here on."""
+    alive = []
+    for known in tuple(_known):
+        source = known.source()
+        if source is None:
+            _bury(known)
+        else:
+            alive.append((source, known.sums))
+    return alive
+
+
+def _bury(known: _Known) -> None:
+    _known.remove(known)
+    _past.update(known.sums)
 
 
 def component_of(kind: str, protocol: str, url: str) -> tuple[str, dict[str, str | int]]:
@@ -175,11 +193,9 @@ def _callback(
     def observe_all(_: CallbackOptions) -> Iterable[Observation]:
         totals: Counter[Key] = Counter()  # two installations may have a backend of the same name
         with _lock:
-            present = list(_sources.items())
-            while _gone:  # after it is known who is there
-                _past.update(_gone.popleft())
+            alive = _alive()
             totals.update({key: number for (instrument, key), number in _past.items() if instrument == name})
-            for source, sums in present:
+            for source, sums in alive:
                 for one in source.measured():
                     for key, number in read(one):
                         totals[key] += number
