@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import urllib.parse
+import weakref
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -132,14 +133,26 @@ class Others:
             new = [one for one in present if all(one is not known for known in before)]
             self._known = present
         for one in new:
-            twice = _twice(one, self._urls)
+            twice, named_before = _twice(one, self._urls), _note_as_named(one)
             if twice:
                 _log.warning("%s", twice)
-            elif not named:
+            elif not (named or named_before):
                 _log.warning(
                     "another span processor was added to the provider, and sends on its own: %s",
                     sdk_internals.describe_processor(one),
                 )
+
+
+_named: list[weakref.ref[SpanProcessor]] = []
+"""Of all installations: the next one on the same provider needn't name them again."""
+
+
+def _note_as_named(processor: SpanProcessor) -> bool:
+    """Whether a processor is known already; from now on it is."""
+    alive = [ref for ref in tuple(_named) if ref() is not None]
+    known = any(ref() is processor for ref in alive)
+    _named[:] = alive if known else [*alive, weakref.ref(processor)]
+    return known
 
 
 def _twice(processor: SpanProcessor, urls: Mapping[str, str]) -> str:

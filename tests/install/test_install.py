@@ -178,7 +178,7 @@ def test_after_shutdown_a_new_call_attaches_to_our_own_earlier_provider(
 def test_a_processor_that_came_between_two_installations_is_named(
     write_file: FILE, server: OtlpServer, log: Any
 ) -> None:
-    """Nobody of ours was there to see it come."""
+    """Nobody of ours was there to see it come. What has been named needn't be again."""
     file = write_file(server.endpoint)
     install_from_config(file).shutdown()
     provider = trace.get_tracer_provider()
@@ -189,6 +189,11 @@ def test_a_processor_that_came_between_two_installations_is_named(
     [line] = [one for one in log(logging.WARNING) if "another span processor" in one]
     assert "SimpleSpanProcessor" in line
     assert "InMemorySpanExporter" in line
+    again.shutdown()
+    install_from_config(file).health()
+    assert [one for one in log(logging.WARNING) if "another span processor" in one] == [line], (
+        "once is enough"
+    )
 
 
 def test_a_new_installation_on_our_provider_samples_as_the_new_file_says(
