@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from ajolo_fanout import forks, process, sdk_internals, surroundings
 from ajolo_fanout.health.metrics import Measured, forget, observe, remember
 from ajolo_fanout.health.report import Health, Report
-from ajolo_fanout.invocation import Deadline, Handler, invocation
+from ajolo_fanout.invocation import Deadline, Handler, invocation, seconds
 from ajolo_fanout.isolation import Isolation
 from ajolo_fanout.machinery import Machinery
 from ajolo_fanout.plan.model import Plan
@@ -121,7 +121,7 @@ class Fanout:
         run("settling in", self._settle)
         report = self._begin_report()
         if self._works is not None:
-            self._aside(partial(run, "flushing", self._works.send, deadline))
+            self._send(self._works, deadline)
             self._works.notice()
         return report()
 
@@ -293,7 +293,7 @@ class Fanout:
         given = None
         if timeout is not None:
             what = f"reading seconds from a {type(timeout).__name__}"
-            given = self._isolation.run(what, float, timeout)
+            given = self._isolation.run(what, seconds, timeout)
         return time.monotonic() + (self.timeout if given is None else max(0.0, given))
 
     def _on_standby(self, work: Callable[[], object]) -> Pending:
@@ -315,6 +315,17 @@ class Fanout:
         if works is None or works.forsaken or works.greenlets or not surroundings.in_main_thread():
             return call()
         return works.aside.answer(call)
+
+    def _send(self, works: Machinery, deadline: float) -> None:
+        """Have what has ended sent, and wait for it where what a signal handler raises passes."""
+        run = self._isolation.run
+        if not (surroundings.in_main_thread() and works.aside.busy):
+            self._aside(partial(run, "flushing", works.send, deadline))
+            return
+        # That of an earlier call goes on: a time limit broke it off, or a handler interrupted it and calls now.
+        sent = Pending(_nothing)
+        run("flushing", works.ask_for_flush, deadline, sent.run)
+        sent.wait(deadline + GRACE)
 
     def _hasten(self, deadline: float) -> None:
         if self._works is not None:

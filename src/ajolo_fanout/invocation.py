@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, Protocol, TypeVar, cast
@@ -17,7 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 from ajolo_fanout.health.report import Report
 from ajolo_fanout.health.say import Teller, raised
 
-__all__ = ["Deadline", "Flushing", "invocation"]
+__all__ = ["Deadline", "Flushing", "invocation", "seconds"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -64,12 +65,24 @@ class _End:
         if callable(deadline):
             arguments, named = self._arguments
             try:
-                return max(0.0, float(deadline(*arguments, **named)))
+                return max(0.0, seconds(deadline(*arguments, **named)))
             except Exception as error:  # the program's own, but nothing about tracing may cost it its result
                 message = f"the function for the deadline failed with {raised(error)}; {_INSTEAD}"
                 self._teller.say("invocation", "deadline", message, unit="invocation")
                 return None
         return max(0.0, self._started + deadline - time.monotonic())
+
+
+def seconds(given: float) -> float:
+    """`given` as a number of seconds.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    number = float(given)
+    if math.isnan(number):
+        raise ValueError("expected a number of seconds, not NaN")
+    return number
 
 
 _INSTEAD = "[shutdown] timeout is taken"
@@ -79,10 +92,11 @@ def invocation(flushing: Flushing, deadline: Deadline, teller: Teller) -> Callab
     """Make a decorator of handlers; see `Fanout.invocation()`. A deadline that is none is told to `teller`."""
     if deadline is not None and not callable(deadline):
         try:
-            deadline = float(deadline)
+            deadline = seconds(deadline)
         except Exception:  # said now, and not after a handler that has done its work
             kind = type(deadline).__name__
-            message = f"deadline is neither a number of seconds nor a function, but a {kind}; {_INSTEAD}"
+            what = "NaN" if kind == "float" else f"a {kind}"
+            message = f"deadline is neither a number of seconds nor a function, but {what}; {_INSTEAD}"
             teller.say("invocation", "no deadline", message, unit="decorator")
             deadline = None
     begin = functools.partial(_End, flushing, deadline, teller)

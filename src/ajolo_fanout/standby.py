@@ -128,6 +128,11 @@ class Standby:
             raise errors[0]
         return answers[0]
 
+    @property
+    def busy(self) -> bool:
+        """Whether it still works at an `answer()`, so that another would be made on the caller's thread."""
+        return self._answering and not sys.is_finalizing()
+
     def stop(self) -> None:
         """Let the thread end after the calls it was already asked for."""
         self._calls.put(None)

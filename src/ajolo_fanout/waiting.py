@@ -48,7 +48,7 @@ class Waiters:
 
     def after_fork(self) -> None:
         """Start over in a child, where no thread of the parent exists."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may flush in the middle of a call
         self._waiters: list[_Waiter] = []
         self._stopped = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -272,10 +273,12 @@ def failing(event: str) -> float:
     [
         (timedelta(seconds=20), "neither a number of seconds nor a function, but a timedelta"),
         ("soon", "neither a number of seconds nor a function, but a str"),
+        (math.nan, "neither a number of seconds nor a function, but NaN"),
         (failing, "the function for the deadline failed with ZeroDivisionError"),
+        (lambda _: math.nan, "the function for the deadline failed with ValueError"),
         (lambda _: timedelta(seconds=20), "the function for the deadline failed with TypeError"),
     ],
-    ids=["timedelta", "text", "failing", "function of a timedelta"],
+    ids=["timedelta", "text", "NaN", "failing", "function of NaN", "function of a timedelta"],
 )
 def test_a_deadline_that_is_none_costs_no_handler_its_result_and_is_told_once_a_minute(
     deadline: Any, why: str, make: Any, server: OtlpServer, caplog: pytest.LogCaptureFixture
@@ -302,7 +305,7 @@ def test_a_deadline_that_is_none_costs_no_handler_its_result_and_is_told_once_a_
         assert told()[1].endswith("(4 invocations since the last such line)")
 
 
-@pytest.mark.parametrize("timeout", [timedelta(seconds=1), "soon", object()])
+@pytest.mark.parametrize("timeout", [timedelta(seconds=1), "soon", math.nan, object()])
 def test_a_timeout_that_is_none_raises_nothing(
     timeout: Any, make: Any, server: OtlpServer, caplog: pytest.LogCaptureFixture
 ) -> None:
