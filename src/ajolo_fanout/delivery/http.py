@@ -34,7 +34,7 @@ _MOST_OF_A_BODY = 1024**2
 """Bytes of an answer that are read, before and after it is inflated. OTLP's own are tiny, even with a reason for each
 span that was refused; what is longer is cut off with its connection."""
 
-_UNREADABLE = b"a body that isn't of the content-encoding it names, or of one that nobody asked for"
+_UNREADABLE = b"a body that isn't of the content-encoding it names"
 
 
 class HttpSender:
@@ -219,6 +219,22 @@ def exchange(
         timeout=Timeout(total=line.left()),
         preload_content=False,
     )
+    try:
+        answer = decompress(
+            _received(response), response.headers.get("content-encoding", ""), _MOST_OF_A_BODY
+        )
+    except (ValueError, urllib3.exceptions.DecodeError):
+        # The server has answered, and would answer the same again: the status counts, and whether it is a page.
+        answer = _UNREADABLE
+    return response.status, response.headers, answer
+
+
+def _received(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The body as it came, or its beginning.
+
+    Raises:
+        urllib3.exceptions.DecodeError: it names more encodings than urllib3 takes, which looks in any case.
+    """
     whole = False
     received = b""
     try:
@@ -232,13 +248,7 @@ def exchange(
             response.release_conn()
         else:
             response.close()
-    fields: Mapping[str, str] = response.headers
-    try:
-        answer = decompress(received, fields.get("content-encoding", ""), _MOST_OF_A_BODY)
-    except ValueError:
-        # The server has answered, and would answer the same again: the status counts.
-        fields, answer = {**fields, "content-type": "text/plain"}, _UNREADABLE
-    return response.status, fields, answer
+    return received
 
 
 def pool_manager(url: str, line: Line, context: ssl.SSLContext | None) -> urllib3.PoolManager:
