@@ -11,12 +11,16 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.delivery.hostile import Hostile, hang_on_answer, hang_on_connect
 from tests.delivery.support import backend, rigged, spooled
 
+from ajolo_fanout.config.tls import TlsSettings
+from ajolo_fanout.delivery.answers import Reading
+from ajolo_fanout.delivery.http import HttpSender
 from ajolo_fanout.delivery.spool import survey
 from ajolo_fanout.testing.server import OtlpServer, wait_for
 
@@ -31,14 +35,14 @@ class Resolver:
     """Name servers that don't answer, as far as `SLOW` is asked for."""
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
+        self.times = 0
         self.answers = threading.Event()
         self._ask = socket.getaddrinfo
 
     def getaddrinfo(self, host: str, *arguments: object, **named: object) -> object:
         if host != SLOW:
             return self._ask(host, *arguments, **named)  # type: ignore[arg-type]
-        self.asked.set()
+        self.times += 1
         self.answers.wait(60)
         return self._ask("127.0.0.1", *arguments, **named)  # type: ignore[arg-type]
 
@@ -129,6 +133,21 @@ def test_a_lookup_counts_towards_the_time_out_of_its_request(resolver: Resolver)
         resolver.answers.set()
         assert rig.flush(30)
         assert rig.counts.delivered == len(server.spans) == 10
+
+
+def test_a_lookup_that_is_slow_holds_up_no_other(resolver: Resolver) -> None:
+    """Both threads that send want a connection; behind the other's lookup, one's time would be over."""
+    with OtlpServer() as server:
+        sender = HttpSender(f"http://{SLOW}:{server.port}/v1/traces", {}, Reading(), tls=TlsSettings())
+        sender.start()
+        with ThreadPoolExecutor(2) as threads:
+            both = [threads.submit(sender.send, b"", 1, 60) for _ in range(2)]
+            try:
+                wait_for(lambda: resolver.times == 2, 30, "two lookups at a time")
+            finally:
+                resolver.answers.set()
+            assert [one.result().kind for one in both] == ["delivered", "delivered"]
+        sender.abort()
 
 
 PROGRAM = """

@@ -1,4 +1,4 @@
-"""Opens the connections of one sender on a thread of their own, so that whoever sends can stop waiting for one.
+"""Opens the connections of one sender on threads of their own, so that whoever sends can stop waiting for one.
 
 A lookup of a name, a handshake and a proxy may hang while there is no socket yet that could be cut off, and each
 address of a name has a time-out of its own. gRPC opens its connections on other threads, too.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from ajolo_fanout.standby import Standby
@@ -16,16 +17,28 @@ from ajolo_fanout.standby import Standby
 __all__ = ["Connector"]
 
 
+_AT_A_TIME = 2
+"""As many threads send: behind one another's slow lookups, the time of one's request would pass in a queue."""
+
+
 class Connector:
-    """A thread that opens one connection after another, and that nobody has to wait for."""
+    """Two threads that open one connection after another, and that nobody has to wait for."""
 
     def __init__(self) -> None:
-        """The thread exists from now on, until `stop()`.
+        """The threads exist from now on, until `stop()`.
 
         Raises:
             RuntimeError: No thread can be started (any more).
         """
-        self._standby = Standby("ajolo_fanout-connector")
+        self._openers: list[Standby] = []
+        try:
+            for number in range(_AT_A_TIME):
+                self._openers.append(Standby(f"ajolo_fanout-connector-{number}"))
+        except RuntimeError:
+            if not self._openers:
+                raise
+        self._idle = list(self._openers)
+        self._waiting: deque[_Attempt] = deque()
         self._lock = threading.Lock()
         self._attempts: set[_Attempt] = set()
         self._stopped = False
@@ -50,21 +63,37 @@ class Connector:
             if self._stopped:
                 return False
             self._attempts.add(attempt)
+            self._waiting.append(attempt)
+            opener = self._idle.pop() if self._idle else None
         try:
-            self._standby.call(attempt.run)
+            if opener is not None:
+                opener.call(lambda: self._run_all(opener))
             return attempt.wait(timeout)
         finally:
             with self._lock:
                 self._attempts.discard(attempt)
+                if attempt in self._waiting:
+                    self._waiting.remove(attempt)
+
+    def _run_all(self, opener: Standby) -> None:
+        """What waits, on the thread of `opener`, which is idle then."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._idle.append(opener)
+                    return
+                attempt = self._waiting.popleft()
+            attempt.run()
 
     def stop(self) -> None:
-        """Let everyone who waits go, and the thread once it can; never blocks."""
+        """Let everyone who waits go, and the threads once they can; never blocks."""
         with self._lock:
             self._stopped = True
             attempts = list(self._attempts)
         for one in attempts:
             one.leave()
-        self._standby.stop()
+        for opener in self._openers:
+            opener.stop()
 
 
 class _Attempt:
