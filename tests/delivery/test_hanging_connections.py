@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.delivery.hostile import Hostile, hang_on_answer, hang_on_connect
+from tests.delivery.hostile import Hostile, hang_on_answer, hang_on_connect, read_request
 from tests.delivery.support import backend, rigged, spooled
 
 from ajolo_fanout.config.tls import TlsSettings
@@ -147,6 +147,28 @@ def test_a_lookup_that_is_slow_holds_up_no_other(resolver: Resolver) -> None:
             finally:
                 resolver.answers.set()
             assert [one.result().kind for one in both] == ["delivered", "delivered"]
+        sender.abort()
+
+
+def test_a_proxy_whose_answer_never_ends_is_left_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as there are threads that open connections, and once more."""
+    ends: list[bool] = []
+
+    def drips(server: Hostile, connection: socket.socket, got: bytearray) -> None:
+        try:
+            read_request(connection, got)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nx-slow: ")
+            while not server.woken.wait(0.02):
+                connection.sendall(b"x")
+        finally:
+            ends.append(server.woken.is_set())
+
+    with Hostile(drips) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        sender = HttpSender("https://backend.invalid:4318/v1/traces", {}, Reading(), tls=TlsSettings())
+        sender.start()
+        wait_for(lambda: sender.send(b"", 1, 0.5) and len(ends) > 2, 30, "the end of three connections")
+        assert not any(ends), "each was ended by us"
         sender.abort()
 
 

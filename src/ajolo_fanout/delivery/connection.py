@@ -150,8 +150,11 @@ class Line:
         if self._connector is None:
             connect()
         elif not self._connector.open(connect, connection.close, self.left()):
-            # urllib3 closes it, and the thread that is still at it isn't to begin anew.
+            # urllib3 closes it, and the thread that is still at it isn't to begin anew, nor to read on: closing wakes
+            # nobody, and a proxy that answers a byte now and then would keep it for ever.
             connection.auto_open = 0
+            if connection.sock is not None:
+                _shut(connection.sock)
             self.check()
             raise TimeoutError("no connection in the request's time")
         self._opened(connection)
@@ -181,13 +184,11 @@ class Line:
         if self._connector is not None:
             self._connector.stop()
         for transport in sockets:
-            raw = getattr(transport, "socket", transport)  # what is inside urllib3's TLS within TLS
+            raw = _plain(transport)
             # A socket that is closed already needs nothing more; its own thread finds out.
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-            with contextlib.suppress(OSError):
-                # Wakes a thread that reads or writes; of a TLS socket, it takes the plain one under it.
-                socket.socket.shutdown(raw, socket.SHUT_RDWR)
+            _shut(raw)
 
     def forsake(self) -> None:
         """In a forked child: take the parent's sockets out of the hands of a greenlet that was copied with it.
@@ -196,11 +197,22 @@ class Line:
         """
         nothing = os.open(os.devnull, os.O_RDWR)
         for transport in self._open:
-            raw = getattr(transport, "socket", transport)
+            raw = _plain(transport)
             with contextlib.suppress(OSError):  # closed, as far as this process goes
                 os.dup2(nothing, raw.fileno(), inheritable=False)
         os.close(nothing)
         self._open.clear()
+
+
+def _plain(transport: Any) -> socket.socket:
+    """What is inside urllib3's TLS within TLS; anything else, itself."""
+    return cast("socket.socket", getattr(transport, "socket", transport))
+
+
+def _shut(transport: Any) -> None:
+    """Wake a thread that reads or writes; of a TLS socket, it takes the plain one under it."""
+    with contextlib.suppress(OSError):  # closed already
+        socket.socket.shutdown(_plain(transport), socket.SHUT_RDWR)
 
 
 class BoundedSocket:
