@@ -16,7 +16,7 @@ from tests.delivery.test_spooling import MODES, adds_up, on_disk
 
 from ajolo_fanout.delivery import spooling
 from ajolo_fanout.delivery.spool import survey
-from ajolo_fanout.testing.server import Answer, OtlpServer, wait_for
+from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
 from ajolo_fanout.values import Size
 
 
@@ -74,6 +74,28 @@ def test_what_a_disk_that_failed_had_to_leave_in_memory_goes_there_once_it_works
         wait_for(lambda: rig.counts.spooled == 12, 30, "all on disk")
         assert rig.counts.lost_total == rig.counts.pending == 0
         assert on_disk(folder) == 12
+
+
+def test_what_is_sent_again_from_memory_at_the_deadline_goes_to_a_disk_that_works_again(folder: Path) -> None:
+    """It was put off while the disk failed, and the backend hangs over it when sending ends."""
+    seen: list[ReceivedRequest] = []
+
+    def answer(request: ReceivedRequest) -> Answer:
+        seen.append(request)
+        return Answer(status=503) if len(seen) == 1 else Answer(hang=True)
+
+    folder.write_text("a file where the folder should be")
+    with (
+        OtlpServer(answer=answer) as server,
+        rigged(spooled(backend(server.endpoint, timeout=60), folder)) as rig,
+    ):
+        rig.offer(7)
+        wait_for(lambda: len(seen) == 2, 30, "the second try")
+        assert rig.outlet.health().retry_spans == 7
+        folder.unlink()
+        assert rig.shutdown(3), rig.ledger.health()
+        assert (rig.counts.spooled, rig.counts.lost_total, rig.counts.pending) == (7, 0, 0)
+        assert on_disk(folder) == 7
 
 
 def test_a_full_spool_of_the_newest_kind_leaves_the_rest_in_memory_and_says_so(

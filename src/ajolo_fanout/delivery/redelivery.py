@@ -150,8 +150,7 @@ class Redelivery:
         """Into the store, if there is anything and room for it. Under the lock."""
         if not rest:
             return True
-        held = Held.of(rest, self._clock())
-        count = len(rest)
+        held, count = Held.of(rest, self._clock()), len(rest)
         if outcome is not None and outcome.kind == "rejected":  # would have been kept, but by the disk only
             self._gate.settle(place, count, held.size, partial(self._ledger.lost, "rejected", count))
             return False
@@ -208,19 +207,28 @@ class Redelivery:
                 self._pause(left)
 
     def spill(self) -> None:
-        """Move what waits in memory to the disk, where there is one and it takes it again."""
+        """At the end: move what waits in memory to the disk, where there is one and it takes it again.
+
+        A batch in flight is waited for: it comes back when its request is cut off, or `stop` gives it up.
+        """
         if self._spooling is None:
             return
-        self._spooling.rests_until = 0.0
         with self._changed:
-            self._spill_at = math.inf
+            while self._sending and not self._stopped:
+                self._pause(None)
             waiting = self._store.take_all()
+        self._spooling.rests_until = 0.0
+        self._to_disk(self._spooling, waiting)
+
+    def _to_disk(self, spooling: Spooling, waiting: Sequence[Held]) -> None:
+        """What the disk doesn't take goes into the store again."""
         for held in waiting:
-            rest = self._spooling.keep("retry", held.renditions, age=self._clock() - held.born)
+            rest = spooling.keep("retry", held.renditions, age=self._clock() - held.born)
             if rest:
                 with self._changed:
                     self._store.add(Held.of(rest, held.born))
         with self._changed:
+            self._spill_at = math.inf
             self._spill_later()
 
     def _spill_later(self) -> None:
@@ -254,7 +262,7 @@ class Redelivery:
         """What waits here, for who takes this one's place."""
         with self._changed:
             waiting = [one for held in self._store.take_all() for one in held.renditions]
-        self._gate.settle("retry", len(waiting), size_of(waiting), _nothing)
+        self._gate.settle("retry", len(waiting), size_of(waiting), lambda: None)  # their fate is open
         return waiting
 
     # The thread.
@@ -262,10 +270,7 @@ class Redelivery:
     def _work(self) -> None:
         if self._spooling is not None:
             self._spooling.open()
-        while True:
-            job = self._next()
-            if job is None:
-                break
+        while job := self._next():
             try:
                 job()
             except Exception:
@@ -289,9 +294,9 @@ class Redelivery:
                     self._sending = True
                     most, trial = (self._batch_size, self._dispatch.join_bytes), self._backoff.down
                     return partial(self._again, self._store.load(*most, trial=trial), trial=trial)
-                if self._store and now >= self._spill_at:
+                if self._store and now >= self._spill_at and self._spooling is not None:
                     self._sending = True  # for a flush: where they end isn't known yet
-                    return self.spill
+                    return partial(self._to_disk, self._spooling, self._store.take_all())
                 look_at = max(next_try, self._look_at)
                 if self._spooling is not None and now >= look_at:
                     self._look_at = now + _LOOK
@@ -392,7 +397,3 @@ class Redelivery:
 def _refused(undelivered: Undelivered | None) -> bool:
     """Whether the next trial is another batch's: a gateway may time out over this one alone, for ever."""
     return undelivered is not None and undelivered.refused_at_once
-
-
-def _nothing() -> None:
-    """Their fate is still open."""
