@@ -76,6 +76,21 @@ def test_what_a_disk_that_failed_had_to_leave_in_memory_goes_there_once_it_works
         assert on_disk(folder) == 12
 
 
+def test_what_a_full_disk_had_to_leave_in_memory_goes_there_once_there_is_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooling, "_REST", 1.0)
+    with refused() as url, rigged(spooled(backend(url), folder)) as rig:
+        with monkeypatch.context() as full:
+            full.setattr("ajolo_fanout.delivery.spool.folder.free_bytes", lambda _: 1024**2)
+            rig.offer(7)
+            wait_for(lambda: rig.outlet.health().retry_spans == 7, 30, "those in memory")
+            assert "leaves the last 16MiB of the disk alone" in rig.ledger.health().last_error
+        wait_for(lambda: rig.counts.spooled == 7, 30, "all on disk")
+        assert rig.counts.lost_total == rig.counts.pending == 0
+        assert on_disk(folder) == 7
+
+
 def test_what_is_sent_again_from_memory_at_the_deadline_goes_to_a_disk_that_works_again(folder: Path) -> None:
     """It was put off while the disk failed, and the backend hangs over it when sending ends."""
     seen: list[ReceivedRequest] = []

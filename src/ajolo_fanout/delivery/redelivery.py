@@ -228,13 +228,12 @@ class Redelivery:
                 with self._changed:
                     self._store.add(Held.of(rest, held.born))
         with self._changed:
-            self._spill_at = math.inf
-            self._spill_later()
+            self._spill_at = spooling.again_at if self._store else math.inf
 
     def _spill_later(self) -> None:
-        """Have a disk that failed tried once more, as soon as that may be. Under the lock."""
-        if self._store and self._spooling is not None and self._spooling.refused == "error":
-            self._spill_at = self._spooling.rests_until
+        """Have a disk that failed or was full tried once more, as soon as that may be. Under the lock."""
+        if self._store and self._spooling is not None and self._spooling.refused:
+            self._spill_at = min(self._spill_at, self._spooling.again_at)
 
     def _hurry(self, deadline: float) -> None:
         self._backoff.hurry(deadline)

@@ -32,7 +32,8 @@ __all__ = ["Part", "Spooling", "Taken", "open_spool", "split"]
 _size_of = operator.attrgetter("size")
 
 _REST = 10.0
-"""Seconds for which a spool that failed isn't written to: a lock that hangs takes its patience only once."""
+"""Seconds for which a spool that failed isn't written to (a lock that hangs takes its patience only once), and
+until what it refused is offered again."""
 
 _MEND = 30.0
 """Seconds until a batch that was refused is tried again: so many, twice, three times, up to `LONGEST_PUT_OFF`.
@@ -101,6 +102,7 @@ class Spooling:
         bytes: Bytes of their batches on disk.
         refused: Why the last batch wasn't taken; None while it takes them.
         rests_until: By the clock; the disk failed, and isn't written to before.
+        again_at: By the clock; when what was refused last, because of a full disk too, may be offered again.
     """
 
     def __init__(
@@ -134,7 +136,7 @@ class Spooling:
         self.bytes = 0
         self.refused: Reason | None = None
         self._trouble = ""
-        self.rests_until = 0.0
+        self.rests_until = self.again_at = 0.0
         self._passed = 0  # of the oldest, those that go last
         self._keeping = threading.Lock()  # what is being written may have to be taken out again: no `close()`
 
@@ -231,7 +233,8 @@ class Spooling:
 
     def _failed(self, reason: Reason, message: str, count: int) -> None:
         self.refused = reason
-        self.rests_until = self._clock() + (_REST if reason == "error" else 0.0)
+        self.again_at = self._clock() + _REST
+        self.rests_until = self.again_at if reason == "error" else 0.0
         if message != self._trouble:  # once: what the backend says matters, too
             self._books.ledger.noted(message)
             self._trouble = message
