@@ -112,6 +112,19 @@ def test_a_server_is_left_alone_no_longer_than_a_batch_may_wait(tmp_path: Path) 
     assert bodies(one) == [b"one"]
 
 
+def test_a_word_of_the_server_s_that_is_over_holds_back_no_later_one(tmp_path: Path) -> None:
+    """It named a time beyond what a batch may wait; asked again after that, it names a shorter one."""
+    clock = Clock()
+    one, other = (spool(tmp_path / "spool", clock=clock, max_age=1000.0) for _ in range(2))
+    one.leave_alone(86400)
+    clock.now += 1000
+    one.put(b"one", 1, clock.now)
+    one.leave_alone(60)
+    assert (other.lease().batches, other.lease().left_alone) == ((), 60)
+    clock.now += 60
+    assert bodies(other) == [b"one"]
+
+
 def test_what_somebody_wakes_is_tried_whatever_the_server_said(tmp_path: Path) -> None:
     one = spool(tmp_path / "spool")
     one.put(b"one", 1, NOW)

@@ -14,9 +14,12 @@ __all__ = ["asked_for", "ended", "left"]
 _KEY = "left_alone"
 
 
-def asked_for(connection: sqlite3.Connection, now: float, seconds: float) -> None:
-    """A server wants to be left alone for so long from `now` on; of several such times the last to end counts."""
-    if seconds > left(connection, now):
+def asked_for(connection: sqlite3.Connection, now: float, seconds: float, most: float = math.inf) -> None:
+    """A server wants to be left alone for so long from `now` on; of several such times the last to end counts.
+
+    With `most` as for `left`: what is over by that holds back no shorter time that is said later.
+    """
+    if seconds > left(connection, now, most):
         _write(connection, now, seconds)
 
 

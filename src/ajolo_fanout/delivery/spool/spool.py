@@ -88,6 +88,7 @@ class Spool:
         self.backend = backend
         self._settings = settings
         self._max_age = max_age
+        self._longest_peace = math.inf if max_age is None else max_age
         self._clock = clock
         self._tell = tell or partial(_say, backend)
         self._engine = Engine(
@@ -190,8 +191,9 @@ class Spool:
         Returns:
             Why that can't be written down, for the operator; empty when it is.
         """
+        longest = self._longest_peace
         try:
-            self._write(lambda hands: peace.asked_for(hands.connection, self._clock(), seconds))
+            self._write(lambda hands: peace.asked_for(hands.connection, self._clock(), seconds, longest))
         except Failure as failure:
             return failure.message
         return ""
@@ -326,7 +328,7 @@ class Spool:
 
     def _take(self, limit: int, skip: int, now: float, hands: Hands) -> _Taken:
         too_old = self._clean(hands, now)
-        left_alone = peace.left(hands.connection, now, math.inf if self._max_age is None else self._max_age)
+        left_alone = peace.left(hands.connection, now, self._longest_peace)
         if left_alone:
             return _Taken([], [], [], too_old, left_alone, left_alone)
         entries, damaged = store.take(hands.connection, hands.me, now, limit, skip)
