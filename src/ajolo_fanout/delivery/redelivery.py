@@ -22,9 +22,8 @@ from ajolo_fanout.delivery.backoff import Backoff
 from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.dispatch import NOT_SENT, RETRY, Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
-from ajolo_fanout.delivery.giving_up import give_up_old, tell_not_kept
 from ajolo_fanout.delivery.outcome import Outcome
-from ajolo_fanout.delivery.retry_store import Held, RetryStore, size_of
+from ajolo_fanout.delivery.retry_store import Held, RetryStore, give_up_old, size_of, tell_not_kept
 from ajolo_fanout.delivery.spooling import Part, Spooling, Taken, split
 from ajolo_fanout.delivery.suppression import suppressed
 from ajolo_fanout.health.fates import Reason
