@@ -208,16 +208,17 @@ class Redelivery:
     def spill(self) -> None:
         """At the end: move what waits in memory to the disk, where there is one and it takes it again.
 
-        A batch in flight is waited for: it comes back when its request is cut off, or `stop` gives it up.
+        A batch in flight follows: it comes back when its request is cut off, or `stop` gives it up.
         """
         if self._spooling is None:
             return
-        with self._changed:
-            while self._sending and not self._stopped:
-                self._pause(None)
-            waiting = self._store.take_all()
         self._spooling.rests_until = 0.0
-        self._to_disk(self._spooling, waiting)
+        for in_flight in (False, True):
+            with self._changed:
+                while in_flight and self._sending and not self._stopped:
+                    self._pause(None)
+                waiting = self._store.take_all()
+            self._to_disk(self._spooling, waiting)
 
     def _to_disk(self, spooling: Spooling, waiting: Sequence[Held]) -> None:
         """What the disk doesn't take goes into the store again."""
