@@ -286,7 +286,7 @@ def test_json_of_which_nothing_fits_is_cut_as_text_and_the_note_says_so(length: 
     "unit", ["[", '{"a":', '["', '\\"', "\\", '["\\\\', "[1,", '"a",', " ", "\\u00", "]", '["' + "\\" * 3]
 )
 def test_a_cut_takes_time_in_proportion_to_what_is_kept(unit: str) -> None:
-    """Hostile text: what is twice as long takes about twice as long, not four times."""
+    """Hostile text: what is eight times as long takes about eight times as long, not 64 times."""
     text = "[" + unit * (400_000 // len(unit))
 
     def seconds(length: int) -> float:
@@ -297,7 +297,7 @@ def test_a_cut_takes_time_in_proportion_to_what_is_kept(unit: str) -> None:
     seconds(1000)
     least = [math.inf, math.inf]
     for _ in range(30):  # other programs share the machine: the least of many rounds is what the cut takes
-        least = [min(least[0], seconds(50_000)), min(least[1], seconds(200_000))]
-        if least[1] < 10 * least[0]:
+        least = [min(least[0], seconds(25_000)), min(least[1], seconds(200_000))]
+        if least[1] < 30 * least[0]:
             return
-    pytest.fail(f"{least[1] / least[0]:.0f} times as long for four times as much")
+    pytest.fail(f"{least[1] / least[0]:.0f} times as long for eight times as much")
