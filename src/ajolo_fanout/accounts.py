@@ -55,14 +55,12 @@ class Accounts:
     _carried: Counter[str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._begin()  # and the ledgers have begun: what is in the spool may be on its way by now
         before, self.before = self.before, None
-        if before is None:
-            self._begin()  # and the ledgers have begun: what is in the spool may be on its way by now
-            return
-        before.health()  # which settles what its inbox has counted
-        self._begin()
-        self._carried = before._carried  # noqa: SLF001 - another of the same kind
-        self._never_before = before._never_before  # noqa: SLF001
+        if before is not None:
+            before.health()  # which settles what its inbox has counted
+            self._carried = before._carried  # noqa: SLF001 - another of the same kind
+            self._never_before = before._never_before  # noqa: SLF001
 
     def reset(self) -> None:
         """Count from zero, in a forked child where nothing is at work yet."""

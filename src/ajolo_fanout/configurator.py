@@ -15,14 +15,13 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from ajolo_fanout.install import install
-from ajolo_fanout.plan.environment import CONFIGURATOR, is_wished
+from ajolo_fanout.plan.environment import CONFIGURATOR, OUR_CONFIGURATOR, is_wished
 
 __all__ = ["Configurator"]
 
 _log = logging.getLogger("ajolo_fanout.install")
 
 _GROUP = "opentelemetry_configurator"
-_NAME = "ajolo_fanout"
 _OTHER_SIGNALS = ("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER")
 
 
@@ -35,16 +34,16 @@ class Configurator:
         Args:
             options: What `opentelemetry-instrument` says of itself; for the next configurator.
         """
-        if os.environ.get(CONFIGURATOR, "") != _NAME:
+        if os.environ.get(CONFIGURATOR, "") != OUR_CONFIGURATOR:
             _hand_on(options)
             return
         install(None, os.environ, set_global=True, on_error="warn")
         for name in _OTHER_SIGNALS:
             if is_wished(name, os.environ) and os.environ[name] != "none":
-                _log.warning("%s is set, but %s=%s sets up traces only", name, CONFIGURATOR, _NAME)
+                _log.warning("%s is set, but %s=%s sets up traces only", name, CONFIGURATOR, OUR_CONFIGURATOR)
 
 
 def _hand_on(options: Mapping[str, Any]) -> None:
-    following = next((one for one in entry_points(group=_GROUP) if one.name != _NAME), None)
+    following = next((one for one in entry_points(group=_GROUP) if one.name != OUR_CONFIGURATOR), None)
     if following is not None:
         following.load()().configure(**options)

@@ -17,7 +17,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from ajolo_fanout import forks, sdk_internals, surroundings
 from ajolo_fanout.accounts import Accounts
-from ajolo_fanout.delivery.outlet import Outlet, flush_all, shutdown_all
+from ajolo_fanout.delivery.outlet import (
+    Outlet,
+    begin_flush_all,
+    flush_all,
+    shutdown_all,
+    wait_flushed_all,
+)
 from ajolo_fanout.health.ledger import Ledger
 from ajolo_fanout.health.notices import CutSpans, Reach, Watch
 from ajolo_fanout.isolation import Isolation
@@ -190,12 +196,13 @@ class Machinery:
 
         def begin() -> None:
             self._isolation.run("draining the inbox", self._router.drain, deadline)
-            self._isolation.run("flushing the backends", self._begin_flush, deadline)
+            self._isolation.run("flushing the backends", begin_flush_all, self._outlets.values(), deadline)
             self._call(self.waiters, wait)
 
         def wait() -> None:
             try:
-                self._isolation.run("waiting for the backends", self._wait_flushed, deadline)
+                outlets = self._outlets.values()
+                self._isolation.run("waiting for the backends", wait_flushed_all, outlets, deadline)
                 self.notice()
             finally:
                 done()
@@ -210,14 +217,6 @@ class Machinery:
     def _call(self, waiters: Waiters, work: Callable[[], None]) -> None:
         if not waiters.call(work):
             self.standby.call(work)  # where no thread can be started any more
-
-    def _begin_flush(self, deadline: float) -> None:
-        for outlet in self._outlets.values():
-            outlet.begin_flush(deadline)
-
-    def _wait_flushed(self, deadline: float) -> None:
-        for outlet in self._outlets.values():
-            outlet.wait_flushed(deadline)
 
     def hasten(self, deadline: float) -> None:
         """Have the end come by `deadline` where it would come later, that of a shutdown under way too.

@@ -125,6 +125,7 @@ class _Attempt:
                 self._close()
 
     def _is_left(self) -> bool:
+        # Asked, not read: it changes between two looks, which a type checker can't know.
         return self._left
 
     def leave(self) -> None:

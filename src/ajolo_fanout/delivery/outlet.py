@@ -36,7 +36,7 @@ from ajolo_fanout.health.say import Teller
 from ajolo_fanout.otlp.rendition import Rendition
 from ajolo_fanout.plan.model import BackendPlan
 
-__all__ = ["Outlet", "flush_all", "shutdown_all"]
+__all__ = ["Outlet", "begin_flush_all", "flush_all", "shutdown_all", "wait_flushed_all"]
 
 _log = logging.getLogger("ajolo_fanout.delivery")
 
@@ -362,9 +362,19 @@ def _room_for_requests(backend: BackendPlan) -> tuple[int, int]:
 def flush_all(outlets: Iterable[Outlet], deadline: float) -> bool:
     """Flush all side by side; whether all were done by `deadline`."""
     all_of_them = list(outlets)
-    for one in all_of_them:
+    begin_flush_all(all_of_them, deadline)
+    return wait_flushed_all(all_of_them, deadline)
+
+
+def begin_flush_all(outlets: Iterable[Outlet], deadline: float) -> None:
+    """The beginning of `flush_all`, which waits for nothing."""
+    for one in outlets:
         one.begin_flush(deadline)
-    done = [one.wait_flushed(deadline) for one in all_of_them]  # each is waited for, whatever the others say
+
+
+def wait_flushed_all(outlets: Iterable[Outlet], deadline: float) -> bool:
+    """The end of `flush_all`."""
+    done = [one.wait_flushed(deadline) for one in outlets]  # each is waited for, whatever the others say
     return all(done)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "BATCH_VARIABLES",
     "CONFIGURATOR",
     "LIMIT_VARIABLES",
+    "OUR_CONFIGURATOR",
     "ambient",
     "batch_layer",
     "is_disabled",
@@ -43,7 +44,10 @@ LIMIT_VARIABLES: Mapping[str, tuple[str, ...]] = {
 """Each key of the top-level `[limits]`, with its variables, the more particular first."""
 
 CONFIGURATOR = "OTEL_PYTHON_CONFIGURATOR"
-"""Who sets the SDK up under `opentelemetry-instrument`; `ajolo_fanout` where we do."""
+"""Who sets the SDK up under `opentelemetry-instrument`."""
+
+OUR_CONFIGURATOR = "ajolo_fanout"
+"""What it says where we do: the name of our entry point."""
 
 _OF_THE_DISTRO: Mapping[str, str] = {
     "OTEL_TRACES_EXPORTER": "otlp",
@@ -112,7 +116,7 @@ def resource_attributes(environ: Mapping[str, str], warnings: list[Problem]) -> 
 def is_wished(name: str, environ: Mapping[str, str]) -> bool:
     """Whether a variable is set, and not to what the distro sets it to where it is said to run."""
     value = environ.get(name, "")
-    distro = environ.get(CONFIGURATOR) == "ajolo_fanout" and value == _OF_THE_DISTRO.get(name)
+    distro = environ.get(CONFIGURATOR) == OUR_CONFIGURATOR and value == _OF_THE_DISTRO.get(name)
     return value != "" and not distro
 
 
