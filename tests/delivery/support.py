@@ -22,6 +22,9 @@ from ajolo_fanout.config.backend import BackendSettings
 from ajolo_fanout.config.batch import BatchSettings
 from ajolo_fanout.config.retry import RetrySettings
 from ajolo_fanout.config.spool import SpoolSettings
+from ajolo_fanout.config.tls import TlsSettings
+from ajolo_fanout.delivery.answers import Reading
+from ajolo_fanout.delivery.http import HttpSender
 from ajolo_fanout.delivery.outlet import Outlet, shutdown_all
 from ajolo_fanout.health.ledger import Ledger
 from ajolo_fanout.otlp.rendition import Envelope, Rendition, sampled_context
@@ -162,6 +165,11 @@ def spooled(
     use = SpoolPlan(SpoolSettings(directory=folder, **settings), "svc", always=mode == "always")
     common = attrs.evolve(plan.settings, spool=mode, retry=retry(max_age=max_age))
     return attrs.evolve(plan, spool=use, settings=common)
+
+
+def http_sender(url: str, headers: dict[str, Secret] | None = None) -> HttpSender:
+    """A sender by itself, as no gate or batch stands before it."""
+    return HttpSender(url + "/v1/traces", headers or {}, Reading(), tls=TlsSettings())
 
 
 def with_files(plan: BackendPlan, **tls: Path | bool) -> BackendPlan:

@@ -10,19 +10,13 @@ from pathlib import Path
 
 import pytest
 from tests.delivery.hostile import Hostile, answering, drip, hang_on_answer, read_request
-from tests.delivery.support import KEY, PROTOCOLS, backend, readable, rigged, with_files
+from tests.delivery.support import KEY, PROTOCOLS, backend, http_sender, readable, rigged, with_files
 
 from ajolo_fanout.config.tls import TlsSettings
-from ajolo_fanout.delivery.answers import Reading
-from ajolo_fanout.delivery.http import HttpSender
 from ajolo_fanout.delivery.proxy import proxy_for
 from ajolo_fanout.testing.server import Answer, OtlpServer, wait_for
 from ajolo_fanout.testing.tls import make_tls
 from ajolo_fanout.values import Secret
-
-
-def sender(url: str, headers: dict[str, Secret] | None = None) -> HttpSender:
-    return HttpSender(url + "/v1/traces", headers or {}, Reading(), tls=TlsSettings())
 
 
 def test_a_request_carries_what_it_must_and_nothing_ambient(
@@ -116,7 +110,7 @@ def test_a_header_that_can_t_be_sent_is_an_outcome_without_its_value(
 def test_a_dripping_answer_ends_at_the_time_out() -> None:
     with Hostile(drip) as server:
         started = time.monotonic()
-        outcome = sender(server.url).send(b"", 1, 0.4)
+        outcome = http_sender(server.url).send(b"", 1, 0.4)
         assert outcome.kind == "retry"
         assert outcome.status == "time-out"
         assert time.monotonic() - started < 5, "the whole answer takes half an hour"
@@ -131,7 +125,7 @@ def test_an_endless_answer_is_cut_off() -> None:
 
     with Hostile(endless) as server:  # type: ignore[arg-type]
         started = time.monotonic()
-        assert sender(server.url).send(b"", 1, 5).kind == "delivered"
+        assert http_sender(server.url).send(b"", 1, 5).kind == "delivered"
         assert time.monotonic() - started < 2
 
 
@@ -142,7 +136,7 @@ FINAL = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 @pytest.mark.parametrize("times", [1, 3])
 def test_interim_answers_are_read_over(interim: bytes, times: int) -> None:
     with Hostile(answering(b"HTTP/1.1 %b\r\n\r\n" % interim * times + FINAL)) as server:
-        assert sender(server.url).send(b"body", 1, 5).kind == "delivered"
+        assert http_sender(server.url).send(b"body", 1, 5).kind == "delivered"
 
 
 def test_what_follows_an_interim_answer_isn_t_taken_for_the_next_request_s() -> None:
@@ -156,7 +150,7 @@ def test_what_follows_an_interim_answer_isn_t_taken_for_the_next_request_s() -> 
             connection.sendall(b"HTTP/1.1 %b\r\ncontent-length: 0\r\n\r\n" % status)
 
     with Hostile(behave) as server:
-        one = sender(server.url)
+        one = http_sender(server.url)
         assert one.send(b"body", 1, 5).status == "200"
         assert one.send(b"body", 1, 5).status == "400"
         assert len(server.received) == 1
@@ -169,7 +163,7 @@ def test_an_answer_that_is_cut_off_after_an_interim_one_is_no_success(head: byte
         connection.sendall(head)
 
     with Hostile(behave) as server:
-        outcome = sender(server.url).send(b"body", 1, 5)
+        outcome = http_sender(server.url).send(b"body", 1, 5)
         assert (outcome.kind, outcome.status) == ("retry", "reset")
 
 
@@ -181,7 +175,7 @@ def test_a_connection_that_switched_protocols_has_given_no_answer() -> None:
             got += part
 
     with Hostile(behave) as server:
-        one = sender(server.url)
+        one = http_sender(server.url)
         assert [one.send(b"body", 1, 5).kind for _ in range(2)] == ["retry", "retry"]
         assert len(server.received) == 2, "it isn't used again"
 
@@ -191,7 +185,7 @@ def test_a_partial_success_with_many_words_is_read_to_its_end() -> None:
     words = {"errorMessage": "span 7: no such tenant; " * 4000, "rejectedSpans": "5"}
     body = json.dumps({"partialSuccess": words}).encode()
     with OtlpServer(answer=Answer(body=body, content_type="application/json")) as server:
-        outcome = sender(server.endpoint).send(b"", 10, 5)
+        outcome = http_sender(server.endpoint).send(b"", 10, 5)
         assert (outcome.kind, outcome.rejected) == ("partial", 5)
 
 
@@ -219,7 +213,7 @@ RAW = [
 @pytest.mark.parametrize("raw", RAW, ids=lambda raw: repr(raw[:24]))
 def test_no_raw_answer_raises_out_of_the_sender(raw: bytes) -> None:
     with Hostile(answering(raw)) as server:
-        outcome = sender(server.url).send(b"body", 1, 0.3)
+        outcome = http_sender(server.url).send(b"body", 1, 0.3)
         assert outcome.kind in ("delivered", "retry", "rejected")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.delivery.hostile import refused
-from tests.delivery.support import backend, rendition, retry, rigged, spooled
+from tests.delivery.support import Rig, backend, rendition, retry, rigged, spooled
 from tests.delivery.test_spooling import MODES, adds_up, on_disk
 
 from ajolo_fanout.delivery import spooling
@@ -38,11 +38,16 @@ def test_a_disk_that_can_t_be_written_costs_the_spool_only(
     assert len(told) <= 2, told
 
 
+def spool_five(rig: Rig, folder: Path) -> None:
+    """Spans that are on disk, with nobody at work there any more."""
+    rig.offer(5)
+    wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
+    wait_for(lambda: not survey(folder).listings[0].fill.sending, 30, "the end of the write")
+
+
 def test_a_spool_that_vanishes_while_it_is_used_costs_nothing_else(folder: Path) -> None:
     with refused() as url, rigged(spooled(backend(url), folder)) as rig:
-        rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
-        wait_for(lambda: not survey(folder).listings[0].fill.sending, 30, "the end of the write")
+        spool_five(rig, folder)
         shutil.rmtree(folder)
         folder.write_text("gone")
         rig.offer(5)
@@ -60,9 +65,7 @@ def test_what_a_disk_that_failed_had_to_leave_in_memory_goes_there_once_it_works
         monkeypatch.setattr(spooling, "_REST", 1.0)
     aside = folder.with_name("aside")
     with refused() as url, rigged(spooled(backend(url), folder)) as rig:
-        rig.offer(5)
-        wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
-        wait_for(lambda: not survey(folder).listings[0].fill.sending, 30, "the end of the write")
+        spool_five(rig, folder)
         folder.rename(aside)
         folder.write_text("gone")
         rig.offer(7)

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from ajolo_fanout import Fanout
 from ajolo_fanout.config.document import load
+from ajolo_fanout.plan.model import Plan
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import OtlpServer
 
@@ -39,9 +40,7 @@ def make(tmp_path: Path, server: OtlpServer) -> Iterator[Callable[..., Fanout]]:
     made: list[Fanout] = []
 
     def build(more: str = "", top: str = "") -> Fanout:
-        file = tmp_path / "tracing.toml"
-        file.write_text(FILE.replace("ENDPOINT", server.endpoint) + more + top)
-        made.append(Fanout(resolve(load(file, "tracing.toml"), {})))
+        made.append(Fanout(_plan(tmp_path, server, more + top)))
         return made[-1]
 
     yield build
@@ -67,6 +66,10 @@ def spans(fanout: Fanout, count: int = 1, **attributes: Any) -> None:
 
 def attached(tmp_path: Path, server: OtlpServer, provider: TracerProvider) -> Fanout:
     """A handle on a provider that was there before."""
-    file = tmp_path / "tracing.toml"
-    file.write_text(FILE.replace("ENDPOINT", server.endpoint))
-    return Fanout(resolve(load(file), {}), provider=provider)
+    return Fanout(_plan(tmp_path, server), provider=provider)
+
+
+def _plan(folder: Path, server: OtlpServer, more: str = "") -> Plan:
+    file = folder / "tracing.toml"
+    file.write_text(FILE.replace("ENDPOINT", server.endpoint) + more)
+    return resolve(load(file, "tracing.toml"), {})

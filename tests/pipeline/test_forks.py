@@ -6,6 +6,7 @@ import os
 
 import pytest
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
+from tests.forked import exit_code_of
 from tests.pipeline.lanes import Taker, adds_up, put_all, running, soon
 from tests.pipeline.rig import NOTHING, Rig, messages, rigged, run_agent
 from tests.steps.spans import Ids, make_span
@@ -26,11 +27,7 @@ def test_after_a_fork_the_child_routes_its_own_spans_and_none_of_the_parents() -
         put_all(inbox, [make_span(ids=ids) for _ in range(2)])
         assert router.drain(soon())
         inbox.put(make_span("the parent's"))
-        pid = os.fork()
-        if pid == 0:
-            os._exit(_in_child(taker, inbox, router))
-        _, status = os.waitpid(pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert exit_code_of(lambda: _in_child(taker, inbox, router)) == 0
         put_all(inbox, [make_span(ids=ids)])
         assert router.drain(soon())
     assert len(taker.got) == 4
@@ -67,11 +64,7 @@ def test_a_forked_child_starts_with_an_empty_buffer() -> None:
         child.set_status(Status(StatusCode.ERROR))
         child.end()
         rig.drain()
-        pid = os.fork()
-        if pid == 0:
-            os._exit(_in_child_with_a_buffer(taker, rig))
-        _, status = os.waitpid(pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert exit_code_of(lambda: _in_child_with_a_buffer(taker, rig)) == 0
         root.end()
     assert [one.name for one in messages(taker)] == ["child", "root"]
 

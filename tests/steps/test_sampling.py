@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, set_span_in_context
+from tests.forked import exit_code_of
 from tests.steps.spans import RESOURCE, Collect
 
 from ajolo_fanout.steps.counter import Counter
@@ -214,9 +215,5 @@ def test_a_counter_loses_none_from_many_threads() -> None:
 def test_a_forked_child_counts_from_zero() -> None:
     counter = Counter()
     counter.add()
-    pid = os.fork()
-    if pid == 0:
-        os._exit(counter.value)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert exit_code_of(lambda: counter.value) == 0
     assert counter.value == 1
