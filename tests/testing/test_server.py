@@ -313,6 +313,15 @@ def test_a_client_that_leaves_in_the_middle_is_no_request(otlp_server: OtlpServe
     assert otlp_server.requests == []
 
 
+def test_a_client_that_leaves_before_the_handshake_is_nobodys_error(tmp_path: Path) -> None:
+    """Nor is one whose connection the server's own end overtakes; a few of these thousand always are."""
+    tls = make_tls(tmp_path)
+    for _ in range(100):
+        with OtlpServer(tls=tls) as server:
+            for _ in range(10):
+                socket.create_connection(("127.0.0.1", server.port)).close()
+
+
 def test_an_answer_function_that_raises_fails_the_test_that_wrote_it() -> None:
     def answer(_: ReceivedRequest) -> Answer:
         raise RuntimeError("a mistake in a test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import selectors
 import socket
@@ -99,7 +100,9 @@ class HttpFront:
                 )
                 channel.do_handshake()
             _Handler(channel, ("127.0.0.1", self.port), self)
-        except (ssl.SSLError, ConnectionError, TimeoutError) as error:
+        except OSError as error:
+            if not _is_of_the_connection(error):
+                raise
             if not self._stopping:
                 self.refused.append(f"{type(error).__name__}: {error}")
         finally:
@@ -182,6 +185,11 @@ def _decompress(body: bytes, encoding: str) -> bytes:
     if encoding == "deflate":
         return zlib.decompress(body)
     raise ValueError(f"unknown Content-Encoding {encoding!r}")
+
+
+def _is_of_the_connection(error: OSError) -> bool:
+    # ENOTCONN is ssl's word, and no ConnectionError, for a connection that both sides ended before the handshake.
+    return isinstance(error, ssl.SSLError | ConnectionError | TimeoutError) or error.errno == errno.ENOTCONN
 
 
 def _shut(connection: socket.socket) -> None:
