@@ -138,7 +138,10 @@ def tunnel(port: int) -> Any:
 
     def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
         while b"\r\n\r\n" not in got:
-            got += connection.recv(65536)
+            part = connection.recv(65536)
+            if not part:
+                return
+            got += part
         with socket.create_connection(("127.0.0.1", port)) as onwards:
             connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             back = threading.Thread(target=_pump, args=(onwards, connection), daemon=True)
