@@ -112,14 +112,11 @@ def _wrapper(handler: Callable[..., Any], begin: Callable[[tuple[Any, Any]], _En
     """A handler of the same kind: what calls it may look whether it is a coroutine function."""
     if inspect.isasyncgenfunction(handler):
 
-        async def streaming(*arguments: Any, **named: Any) -> AsyncGenerator[Any, Any]:
+        def beginning(*arguments: Any, **named: Any) -> _Stream:
             end = begin((arguments, named))
-            # Closed with us, or the handler would go on until somebody collects it.
-            async with contextlib.aclosing(_streamed(handler(*arguments, **named), end)) as items:
-                async for item in items:
-                    yield item
+            return handler(*arguments, **named), end
 
-        return streaming
+        return _streaming(beginning)
     if inspect.iscoroutinefunction(handler):
 
         async def waiting(*arguments: Any, **named: Any) -> Any:
@@ -148,7 +145,7 @@ def _called(handler: Callable[..., Any], end: _End, arguments: Any, named: Any) 
         result = handler(*arguments, **named)
         later = True
         if inspect.isasyncgen(result):
-            return _streamed(result, end)
+            return _streaming(lambda: (result, end))()
         if inspect.isgenerator(result):
             return _generated(result, end)
         if inspect.isawaitable(result):
@@ -167,14 +164,36 @@ async def _awaited(result: Awaitable[Any], end: _End) -> Any:
         await end.aflush()
 
 
-async def _streamed(items: AsyncGenerator[Any, Any], end: _End) -> AsyncGenerator[Any, Any]:
-    try:
-        # Whoever stops reading early closes us; the handler is closed then, and ends its spans, before the flush.
-        async with contextlib.aclosing(items):
-            async for item in items:
-                yield item
-    finally:
-        await end.aflush()
+_Stream = tuple[AsyncGenerator[Any, Any], _End]
+"""What a streaming handler yields, and the end of its invocation."""
+
+
+def _streaming(begin: Callable[..., _Stream]) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """An asynchronous `yield from`, which the language lacks, with the end of the invocation behind it."""
+
+    async def streaming(*arguments: Any, **named: Any) -> AsyncGenerator[Any, Any]:
+        items, end = begin(*arguments, **named)
+        try:
+            # Whoever stops reading early closes us; the handler is closed then, and its spans end before the flush.
+            async with contextlib.aclosing(items):
+                step = items.asend(None)
+                while True:
+                    try:
+                        item = await step
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        sent = yield item
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:  # the handler's to deal with
+                        step = items.athrow(error)
+                    else:
+                        step = items.asend(sent)
+        finally:
+            await end.aflush()
+
+    return streaming
 
 
 def _generated(items: Generator[Any, Any, Any], end: _End) -> Generator[Any, Any, Any]:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -239,6 +239,45 @@ def test_a_stream_whose_reader_leaves_early_is_closed_then_flushed(make: Any, se
         )
 
     asyncio.run(leave_early())
+
+
+@pytest.mark.parametrize("kind", ["generator function", "function that returns one"])
+def test_what_is_sent_or_thrown_into_a_stream_reaches_its_handler(
+    kind: str, make: Any, server: OtlpServer
+) -> None:
+    """As without us; `contextlib.asynccontextmanager` throws what its block raises."""
+    fanout = make(server.endpoint)
+
+    async def echo(event: str) -> AsyncGenerator[str, str]:
+        said = event
+        while said != "end":
+            try:
+                said = yield said
+            except KeyError as error:
+                trace(fanout, said)
+                said = f"caught {error}"
+
+    def returning(event: str) -> AsyncGenerator[str, str]:
+        return echo(event)
+
+    decorated = fanout.invocation(deadline=20)(echo if kind == "generator function" else returning)
+
+    async def talk() -> list[str]:
+        stream = decorated("a")
+        got = [await anext(stream), await stream.asend("b"), await stream.athrow(KeyError("c"))]
+        with pytest.raises(StopAsyncIteration):
+            await stream.asend("end")
+        return got
+
+    async def throw() -> None:
+        stream = decorated("a")
+        await anext(stream)
+        await stream.athrow(ValueError("not the handler's"))
+
+    assert asyncio.run(talk()) == ["a", "b", "caught 'c'"]
+    assert [span.name for span in server.spans] == ["b"]
+    with pytest.raises(ValueError, match="not the handler's"):
+        asyncio.run(throw())
 
 
 def test_what_is_unsent_at_the_deadline_is_counted_and_left_to_the_next_invocation(
