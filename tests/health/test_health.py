@@ -17,8 +17,6 @@ from ajolo_fanout.health import (
     Ledger,
     Report,
     Teller,
-    health_of,
-    report_of,
 )
 from ajolo_fanout.health.fates import LEGAL_MOVES
 
@@ -68,7 +66,11 @@ def test_counters_can_t_be_changed_from_outside() -> None:
     with pytest.raises(TypeError):
         ledger.counts().lost["error"] = 5  # type: ignore[index]
     with pytest.raises(TypeError):
-        report_of([ledger]).backends["two"] = BackendReport()  # type: ignore[index]
+        report_of(ledger).backends["two"] = BackendReport()  # type: ignore[index]
+
+
+def report_of(*ledgers: Ledger) -> Report:
+    return Report({ledger.backend: ledger.report() for ledger in ledgers})
 
 
 MOVES = {
@@ -107,7 +109,7 @@ def test_health_tells_when_and_what() -> None:
     ledger.seen(3)
     ledger.succeeded()
     ledger.failed("403 Forbidden")
-    health = health_of([ledger]).backends["one"]
+    health = ledger.health()
     assert (health.state, health.last_success, health.last_error_at) == ("failing", 10.0, 20.0)
     assert health.last_error == "403 Forbidden"
     assert str(health) == "failing: 0 delivered of 3 seen, 3 pending; last error: 403 Forbidden"
@@ -116,17 +118,17 @@ def test_health_tells_when_and_what() -> None:
 
 def test_a_report_is_truthy_only_if_nothing_was_lost_since_the_last_and_nothing_is_pending() -> None:
     ledger = Ledger("one")
-    assert report_of([ledger])
+    assert report_of(ledger)
     ledger.seen(3)
-    assert not report_of([ledger]), "pending"
+    assert not report_of(ledger), "pending"
     ledger.delivered(2)
     ledger.lost("rejected")
     ledger.failed("403")
-    report = report_of([ledger])
+    report = report_of(ledger)
     assert not report
     one = report.backends["one"]
     assert (one.delivered, dict(one.lost), one.pending, one.error) == (2, {"rejected": 1}, 0, "403")
-    again = report_of([ledger])
+    again = report_of(ledger)
     assert again, "told once"
     assert again.backends["one"] == BackendReport()
 
@@ -134,7 +136,7 @@ def test_a_report_is_truthy_only_if_nothing_was_lost_since_the_last_and_nothing_
 def test_one_bad_backend_makes_the_whole_report_falsy() -> None:
     good, bad = Ledger("good"), Ledger("bad")
     bad.seen()
-    report = report_of([good, bad])
+    report = report_of(good, bad)
     assert not report
     assert report.backends["good"]
     assert str(report) == "good: 0 delivered\nbad: 0 delivered, 1 pending"
@@ -149,7 +151,7 @@ def test_a_fork_starts_every_count_from_zero() -> None:
     ledger.reset()
     assert ledger.counts() == Counts()
     assert ledger.health().last_error == ""
-    assert report_of([ledger])
+    assert report_of(ledger)
 
 
 def test_counts_subtract() -> None:
@@ -168,7 +170,7 @@ def test_what_was_redacted_is_counted_by_reason() -> None:
     counts = ledger.counts()
     assert (dict(before.redacted_by), before.redacted) == ({"email": 2, "drop": 1}, 3)
     assert (dict(counts.redacted_by), counts.redacted) == ({"email": 3, "drop": 1, "failed": 4}, 8)
-    plain = health_of([ledger]).to_dict()["backends"]["one"]["counts"]
+    plain = ledger.health().to_dict()["counts"]
     assert (plain["redacted"], plain["redacted_by"]) == (8, {"email": 3, "drop": 1, "failed": 4})
     with pytest.raises(TypeError):
         counts.redacted_by["email"] = 0  # type: ignore[index]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -21,11 +22,12 @@ from tests.delivery.hostile import refused
 
 from ajolo_fanout import Fanout
 from ajolo_fanout.config.document import load
-from ajolo_fanout.health import metrics
+from ajolo_fanout.health import Counts, metrics
 from ajolo_fanout.health.metrics import component_of, observe
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import Answer, OtlpServer, wait_for
 
+MORE = ("ajolo_fanout.state", "ajolo_fanout.fate", "ajolo_fanout.reason", "error.type")
 PROGRAMS = Path(__file__).parents[1] / "programs"
 EXPORTED = "otel.sdk.exporter.span.exported"
 INFLIGHT = "otel.sdk.exporter.span.inflight"
@@ -35,6 +37,14 @@ CAPACITY = "otel.sdk.processor.span.queue.capacity"
 STATE = "ajolo_fanout.backend.state"
 SPOOLED = "ajolo_fanout.spool.span.count"
 SPOOL_SIZE = "ajolo_fanout.spool.size"
+SEEN = "ajolo_fanout.span.seen"
+SETTLED = "ajolo_fanout.span.settled"
+REPLAYED = "ajolo_fanout.span.replayed"
+REDACTED = "ajolo_fanout.value.redacted"
+REPAIRED = "ajolo_fanout.value.repaired"
+REQUESTS = "ajolo_fanout.request.sent"
+REQUEST_SIZE = "ajolo_fanout.request.size"
+NEVER_RECORDED = "ajolo_fanout.trace.never_recorded"
 
 
 @pytest.fixture
@@ -70,7 +80,7 @@ class Nothing:
 
 @pytest.fixture
 def collect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, Any]]]:
-    """By instrument and then by backend (and error type): what a reader gets."""
+    """By instrument and then by backend (and error type, state, fate or reason): what a reader gets."""
     gc.collect()  # installations of other tests are seen as long as they exist
     strangers: set[str] = set()
     reader = InMemoryMetricReader()
@@ -89,8 +99,8 @@ def collect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, 
                     name = attributes["otel.component.name"]
                     if name in strangers:
                         continue
-                    more = attributes.get("error.type") or attributes.get("ajolo_fanout.state")
-                    key = f"{name} {more}" if more else name
+                    more = [str(attributes[one]) for one in MORE if one in attributes]
+                    key = " ".join([name, *more])
                     found.setdefault(metric.name, {})[key] = point.value
         return found
 
@@ -127,7 +137,10 @@ def test_whatever_meter_provider_is_set_gets_them(when: str, tmp_path: Path) -> 
         "server.address": "127.0.0.1",
         "server.port": port,
     }
-    processor = {"otel.component.name": "tempo", "otel.component.type": "batching_span_processor"}
+    backend = {"otel.component.name": "tempo"}
+    processor = {**backend, "otel.component.type": "batching_span_processor"}
+    [[_, size]] = found[REQUEST_SIZE].pop()
+    assert size > 0
     assert found == {
         EXPORTED: ["{span}", "Sum", [[exporter, 7]]],
         INFLIGHT: ["{span}", "Sum", [[exporter, 0]]],
@@ -142,6 +155,20 @@ def test_whatever_meter_provider_is_set_gets_them(when: str, tmp_path: Path) -> 
                 for state in ("starting", "ok", "retrying", "failing", "stopped")
             ],
         ],
+        SEEN: ["{span}", "Sum", [[backend, 7]]],
+        SETTLED: [
+            "{span}",
+            "Sum",
+            [
+                [{**backend, "ajolo_fanout.fate": fate}, 7 if fate == "delivered" else 0]
+                for fate in ("filtered", "sampled_out", "delivered", "handed_over", "spooled")
+            ],
+        ],
+        REPLAYED: ["{span}", "Sum", [[backend, 0]]],
+        REPAIRED: ["{value}", "Sum", [[backend, 0]]],
+        REQUESTS: ["{request}", "Sum", [[backend, 1]]],
+        REQUEST_SIZE: ["By", "Sum"],
+        NEVER_RECORDED: ["{trace}", "Sum", [[backend, 0]]],
     }
 
 
@@ -154,6 +181,36 @@ def test_losses_are_counted_by_their_reason(make: Any, collect: Any) -> None:
     assert found[EXPORTED] == {"tempo": 0, "tempo rejected": 5}
     assert found[PROCESSED] == {"tempo": 5}
     assert found[CAPACITY] == {"tempo": 2048}
+    assert found[SETTLED]["tempo lost rejected"] == 5
+
+
+def test_what_became_of_every_span_adds_up_to_what_was_seen(make: Any, collect: Any) -> None:
+    """Each counter that `health()` has, under a name of its own: none is known to callers of Python alone."""
+    more = """
+select.exclude = [{ name = "left out" }]
+[backends.tempo.redaction]
+drop = ["secret"]
+mask = ["half"]
+"""
+    with OtlpServer() as server:
+        fanout = make(server.endpoint, more=more)
+        spans(fanout, 3)
+        tracer = fanout.provider.get_tracer("test")
+        tracer.start_span("left out").end()
+        tracer.start_span("told", attributes={"secret": "a", "half": "b"}).end()
+        assert fanout.flush(20)
+        found = collect()
+        counts = fanout.health().backends["tempo"].counts
+    settled = {key.removeprefix("tempo "): number for key, number in found[SETTLED].items()}
+    assert settled == {"filtered": 1, "sampled_out": 0, "delivered": 4, "handed_over": 0, "spooled": 0}
+    assert found[SEEN] == {"tempo": 5} == {"tempo": sum(settled.values())}
+    assert found[REDACTED] == {"tempo drop": 1, "tempo mask": 1}
+    assert found[REQUESTS] == {"tempo": counts.requests}
+    assert found[REQUEST_SIZE] == {"tempo": counts.bytes}
+    with_reasons = {"filtered", "sampled_out", "delivered", "handed_over", "spooled", "lost", "redacted_by"}
+    told = {SEEN: "seen", REPLAYED: "replayed", REPAIRED: "repaired", REQUESTS: "requests"}
+    told |= {REQUEST_SIZE: "bytes", NEVER_RECORDED: "never_recorded"}
+    assert with_reasons | set(told.values()) == {field.name for field in attrs.fields(Counts)}
 
 
 def test_what_waits_to_be_sent_again_is_in_flight(make: Any, collect: Any) -> None:
@@ -173,6 +230,7 @@ def test_what_is_on_disk_is_seen_for_backends_that_have_a_spool(
         wait_for(lambda: fanout.health().backends["tempo"].counts.spooled == 5, 20, "the spool")
         found = collect()
     assert found[SPOOLED] == {"tempo": 5}
+    assert found[SETTLED]["tempo spooled"] == found[SEEN]["tempo"] == 5
     assert found[SPOOL_SIZE]["tempo"] > 0
     assert found[STATE]["tempo retrying"] == 1
     assert sum(found[STATE].values()) == 1

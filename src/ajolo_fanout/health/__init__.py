@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ajolo_fanout.health.fates import REASONS, Counts, State
 from ajolo_fanout.health.ledger import Ledger
-from ajolo_fanout.health.report import BackendHealth, BackendReport, Health, Report, health_of, report_of
+from ajolo_fanout.health.report import BackendHealth, BackendReport, Health, Report
 from ajolo_fanout.health.say import Teller
 
 __all__ = [
@@ -17,6 +17,4 @@ __all__ = [
     "Report",
     "State",
     "Teller",
-    "health_of",
-    "report_of",
 ]

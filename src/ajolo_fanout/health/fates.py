@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-__all__ = ["LEGAL_MOVES", "REASONS", "STATES", "Counts", "Reason", "State"]
+__all__ = ["LEGAL_MOVES", "REASONS", "SETTLED", "STATES", "Counts", "Reason", "State"]
 
 Reason = Literal[
     "rejected",
@@ -56,6 +56,9 @@ LEGAL_MOVES: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """From each state to which others a backend may go. Only a forked child starts again after `stopped`."""
 
+
+SETTLED = ("filtered", "sampled_out", "delivered", "handed_over", "spooled")
+"""The fields of `Counts` that are fates of a span; the losses are by reason, and what has no fate yet is pending."""
 
 _BY_REASON = ("lost", "redacted_by")
 """The fields of `Counts` that are counts by reason."""
@@ -114,7 +117,7 @@ class Counts:
     @property
     def pending(self) -> int:
         """Spans whose fate is still open: buffered, queued, on their way, or waiting for another try."""
-        settled = self.filtered + self.sampled_out + self.delivered + self.handed_over + self.spooled
+        settled: int = sum(getattr(self, fate) for fate in SETTLED)
         return self.seen - settled - self.lost_total
 
     def __sub__(self, earlier: Counts) -> Counts:

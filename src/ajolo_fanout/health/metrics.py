@@ -3,7 +3,8 @@
 https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ (status: development). Whatever MeterProvider is
 set gets them, one that is set later included; all instruments are observed, so that nothing is done for them
 while no reader collects. A backend is one processor and one exporter; both bear its name as
-`otel.component.name`. What the conventions have no name for, a backend's state and its spool, has one of ours.
+`otel.component.name`. What the conventions have no name for has one of ours: a backend's state, its spool, and
+the counters of `fates.Counts`, so that a dashboard can add up what became of every span.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
 
 from ajolo_fanout import forks
-from ajolo_fanout.health.fates import STATES
+from ajolo_fanout.health.fates import SETTLED, STATES
 from ajolo_fanout.health.report import BackendHealth
 
 __all__ = ["Measured", "Source", "component_of", "forget", "observe", "remember"]
@@ -124,7 +125,7 @@ def remember(source: Source) -> None:
     """Read what `source` has counted by its end, for nobody may read it again; it is measured while it exists."""
     for sums in [one.sums for one in _known if one.source() is source]:
         for measured in source.measured():
-            for name, _, read in _SUMS:
+            for name, _, _, read in _SUMS:
                 sums.update(((name, key), number) for key, number in read(measured) if number)
 
 
@@ -168,8 +169,8 @@ def component_of(kind: str, protocol: str, url: str) -> tuple[str, dict[str, str
 
 
 def _make_instruments(meter: Meter) -> None:
-    for name, text, read in _SUMS:
-        meter.create_observable_counter(name, [_callback(read, name)], "{span}", text)
+    for name, unit, text, read in _SUMS:
+        meter.create_observable_counter(name, [_callback(read, name)], unit, text)
     for name, unit, text, read in (
         (
             "otel.sdk.exporter.span.inflight",
@@ -228,9 +229,47 @@ def _processed(one: Measured) -> Iterator[tuple[Key, int]]:
         yield _processor(one, ("error.type", "queue_full")), refused
 
 
+def _settled(one: Measured) -> Iterator[tuple[Key, int]]:
+    """With what is pending, these add up to what was seen."""
+    for fate in SETTLED:
+        yield _backend(one, ("ajolo_fanout.fate", fate)), getattr(one.health.counts, fate)
+    for reason, number in one.health.counts.lost.items():
+        yield _backend(one, ("ajolo_fanout.fate", "lost"), ("error.type", reason)), number
+
+
+def _redacted(one: Measured) -> Iterator[tuple[Key, int]]:
+    for reason, number in one.health.counts.redacted_by.items():
+        yield _backend(one, ("ajolo_fanout.reason", reason)), number
+
+
+def _counter(field: str) -> Callable[[Measured], Iterator[tuple[Key, int]]]:
+    def read(one: Measured) -> Iterator[tuple[Key, int]]:
+        yield _backend(one), getattr(one.health.counts, field)
+
+    return read
+
+
 _SUMS = (
-    ("otel.sdk.exporter.span.exported", "Spans whose export has ended, well or not.", _exported),
-    ("otel.sdk.processor.span.processed", "Spans that left the queue, or weren't let in.", _processed),
+    ("otel.sdk.exporter.span.exported", "{span}", "Spans whose export has ended, well or not.", _exported),
+    (
+        "otel.sdk.processor.span.processed",
+        "{span}",
+        "Spans that left the queue, or weren't let in.",
+        _processed,
+    ),
+    ("ajolo_fanout.span.seen", "{span}", "Ended spans that the backend was asked about.", _counter("seen")),
+    ("ajolo_fanout.span.settled", "{span}", "Spans whose fate is known.", _settled),
+    ("ajolo_fanout.span.replayed", "{span}", "Spans that left the spool.", _counter("replayed")),
+    ("ajolo_fanout.value.redacted", "{value}", "Values that redaction removed.", _redacted),
+    ("ajolo_fanout.value.repaired", "{value}", "Values repaired to be encoded.", _counter("repaired")),
+    ("ajolo_fanout.request.sent", "{request}", "Requests, each try counted.", _counter("requests")),
+    ("ajolo_fanout.request.size", "By", "Their bodies before compression.", _counter("bytes")),
+    (
+        "ajolo_fanout.trace.never_recorded",
+        "{trace}",
+        "Traces that the provider's sampler never recorded.",
+        _counter("never_recorded"),
+    ),
 )
 
 
@@ -266,6 +305,9 @@ def _exporter(one: Measured, *more: tuple[str, str]) -> Key:
     )
 
 
+def _backend(one: Measured, *more: tuple[str, str]) -> Key:
+    return (("otel.component.name", one.health.name), *more)
+
+
 def _processor(one: Measured, *more: tuple[str, str]) -> Key:
-    name = ("otel.component.name", one.health.name)
-    return (name, ("otel.component.type", "batching_span_processor"), *more)
+    return _backend(one, ("otel.component.type", "batching_span_processor"), *more)

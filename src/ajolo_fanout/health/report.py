@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from ajolo_fanout.health.fates import Counts, State
 
-if TYPE_CHECKING:
-    from ajolo_fanout.health.ledger import Ledger
-
-__all__ = ["BackendHealth", "BackendReport", "Health", "HeldTraces", "Report", "health_of", "report_of"]
+__all__ = ["BackendHealth", "BackendReport", "Health", "HeldTraces", "Report"]
 
 
 def _frozen(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -202,13 +199,3 @@ class Health:
             "carried_over": dict(self.carried_over),
             "error": self.error,
         }
-
-
-def report_of(ledgers: Iterable[Ledger]) -> Report:
-    """The report over `ledgers` since the previous one."""
-    return Report({ledger.backend: ledger.report() for ledger in ledgers})
-
-
-def health_of(ledgers: Iterable[Ledger]) -> Health:
-    """The health of `ledgers` now. `Outlet.health()` adds the fill of queue, retry store and spool."""
-    return Health({ledger.backend: ledger.health() for ledger in ledgers})
