@@ -39,7 +39,7 @@ from ajolo_fanout.testing.tls import Tls, make_tls
 from ajolo_fanout.values import Duration
 
 SPANS = 20
-TIMEOUT = 1.0
+TIMEOUT = 3.0
 
 
 @attrs.frozen
