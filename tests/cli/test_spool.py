@@ -51,17 +51,7 @@ type = "console"
 
 KEY = "s3cret-" + "k3y" * 5
 
-HOLDING = """
-import sys, time
-from pathlib import Path
-from ajolo_fanout.config.spool import SpoolSettings
-from ajolo_fanout.delivery.spool import Spool
-from ajolo_fanout.values import Size
-one = Spool(SpoolSettings(directory=Path(sys.argv[1]), max_bytes=Size(10**7)), "my-agent", "tempo")
-assert one.lease().batches
-print("held", flush=True)
-time.sleep(600)
-"""
+PROGRAM = Path(__file__).parents[1] / "programs" / "holds.py"
 
 
 @pytest.fixture
@@ -114,9 +104,7 @@ def holder(folder: Path) -> Any:
     started: list[subprocess.Popen[str]] = []
 
     def start() -> int:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLDING, str(folder)], stdout=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen([sys.executable, PROGRAM, folder], stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
