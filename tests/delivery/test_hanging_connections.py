@@ -127,7 +127,7 @@ def test_of_what_was_written_it_is_said_that_it_may_have_arrived() -> None:
 
 def test_a_lookup_counts_towards_the_time_out_of_its_request(resolver: Resolver) -> None:
     """And what comes of it too late is closed, with nothing sent."""
-    with OtlpServer() as server, rigged(backend(f"http://{SLOW}:{server.port}", timeout=0.5)) as rig:
+    with OtlpServer() as server, rigged(backend(f"http://{SLOW}:{server.port}", timeout=2)) as rig:
         rig.offer(10)
         wait_for(lambda: "no answer in time" in rig.ledger.health().last_error, 30, "the time-out")
         resolver.answers.set()
