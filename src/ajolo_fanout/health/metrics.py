@@ -296,17 +296,12 @@ def _state(one: Measured) -> Iterator[tuple[Key, int]]:
         yield _exporter(one, ("ajolo_fanout.state", state)), int(state == one.health.state)
 
 
-def _exporter(one: Measured, *more: tuple[str, str]) -> Key:
-    return (
-        ("otel.component.name", one.health.name),
-        ("otel.component.type", one.exporter),
-        *one.server.items(),
-        *more,
-    )
-
-
-def _backend(one: Measured, *more: tuple[str, str]) -> Key:
+def _backend(one: Measured, *more: tuple[str, str | int]) -> Key:
     return (("otel.component.name", one.health.name), *more)
+
+
+def _exporter(one: Measured, *more: tuple[str, str]) -> Key:
+    return _backend(one, ("otel.component.type", one.exporter), *one.server.items(), *more)
 
 
 def _processor(one: Measured, *more: tuple[str, str]) -> Key:
