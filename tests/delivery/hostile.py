@@ -77,8 +77,8 @@ class Hostile:
             thread.join(5)
 
 
-def read_request(connection: socket.socket, got: bytearray) -> None:
-    """Read one HTTP request with a Content-Length into `got`, from where it ends now."""
+def read_request(connection: socket.socket, got: bytearray) -> bool:
+    """Read one HTTP request with a Content-Length into `got`, from where it ends now; whether it came whole."""
     start = len(got)
     while True:
         head, end, body = bytes(got[start:]).partition(b"\r\n\r\n")
@@ -89,10 +89,10 @@ def read_request(connection: socket.socket, got: bytearray) -> None:
                 if line.lower().startswith(b"content-length:")
             ]
             if len(body) >= (lengths[0] if lengths else 0):
-                return
+                return True
         part = connection.recv(65536)
         if not part:
-            return
+            return False
         got += part
 
 
@@ -108,6 +108,23 @@ def answering(raw: bytes) -> Callable[[Hostile, socket.socket, bytearray], None]
             connection.sendall(raw)
 
     return behave
+
+
+def lead_on(connection: socket.socket, port: int) -> None:
+    """What a proxy does behind its CONNECT: all that comes goes to `port` of this machine, and back."""
+    with socket.create_connection(("127.0.0.1", port)) as onward:
+        back = threading.Thread(target=_pump, args=(onward, connection), daemon=True)
+        back.start()
+        _pump(connection, onward)
+        back.join(5)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # either side may go
+        while part := source.recv(65536):
+            sink.sendall(part)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
 
 
 def hang_on_answer(server: Hostile, connection: socket.socket, got: bytearray) -> None:

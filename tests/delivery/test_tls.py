@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.delivery.hostile import Hostile
+from tests.delivery.hostile import Hostile, lead_on, read_request
 from tests.delivery.support import PROTOCOLS, backend, rigged, with_files
 
 from ajolo_fanout.testing.server import OtlpServer, wait_for
@@ -137,27 +136,11 @@ def tunnel(port: int) -> Any:
     """A proxy that understands CONNECT and leads every tunnel to `port` of this machine."""
 
     def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
-        while b"\r\n\r\n" not in got:
-            part = connection.recv(65536)
-            if not part:
-                return
-            got += part
-        with socket.create_connection(("127.0.0.1", port)) as onwards:
+        if read_request(connection, got):
             connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            back = threading.Thread(target=_pump, args=(onwards, connection), daemon=True)
-            back.start()
-            _pump(connection, onwards)
-            back.join(5)
+            lead_on(connection, port)
 
     return behave
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # either side may go
-        while part := source.recv(65536):
-            target.sendall(part)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

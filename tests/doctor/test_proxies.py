@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.delivery.hostile import Hostile, hang_on_answer
+from tests.delivery.hostile import Hostile, hang_on_answer, lead_on, read_request
 from tests.doctor.support import BOTH, Protocol, backend, closed_port, diagnosed, names, one
 
 from ajolo_fanout.testing import OtlpServer, Tls, make_tls
@@ -25,29 +24,12 @@ class Tunnels:
         self._answer = answer
 
     def __call__(self, server: Hostile, connection: socket.socket, got: bytearray) -> None:
-        while b"\r\n\r\n" not in got:
-            part = connection.recv(65536)
-            if not part:
-                return
-            got += part
+        if not read_request(connection, got):
+            return
         self.asked.append(bytes(got))
         connection.sendall(self._answer)
-        if b" 200 " not in self._answer:
-            return
-        with socket.create_connection(("127.0.0.1", self._to)) as onward:
-            back = threading.Thread(target=_pump, args=(onward, connection), daemon=True)
-            back.start()
-            _pump(connection, onward)
-            back.join(5)
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while part := source.recv(65536):
-            sink.sendall(part)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        return  # either side has ended
+        if b" 200 " in self._answer:
+            lead_on(connection, self._to)
 
 
 @contextmanager
