@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.delivery.spool.support import start as start_program
 from tests.delivery.support import rendition
 
 from ajolo_fanout.cli.main import cli
@@ -50,8 +51,6 @@ type = "console"
 """
 
 KEY = "s3cret-" + "k3y" * 5
-
-PROGRAM = Path(__file__).parents[1] / "programs" / "holds.py"
 
 
 @pytest.fixture
@@ -104,10 +103,10 @@ def holder(folder: Path) -> Any:
     started: list[subprocess.Popen[str]] = []
 
     def start() -> int:
-        process = subprocess.Popen([sys.executable, PROGRAM, folder], stdout=subprocess.PIPE, text=True)
+        process = start_program("hold", str(folder), "tempo")
         started.append(process)
         assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+        assert len(json.loads(process.stdout.readline())) == 1
         return process.pid
 
     yield start

@@ -16,11 +16,8 @@ from pathlib import Path
 
 import pytest
 from tests.delivery.hostile import Hostile, hang_on_answer, hang_on_connect, read_request
-from tests.delivery.support import backend, rigged, spooled
+from tests.delivery.support import backend, http_sender, rigged, spooled
 
-from ajolo_fanout.config.tls import TlsSettings
-from ajolo_fanout.delivery.answers import Reading
-from ajolo_fanout.delivery.http import HttpSender
 from ajolo_fanout.delivery.spool import survey
 from ajolo_fanout.testing.server import OtlpServer, wait_for
 
@@ -138,7 +135,7 @@ def test_a_lookup_counts_towards_the_time_out_of_its_request(resolver: Resolver)
 def test_a_lookup_that_is_slow_holds_up_no_other(resolver: Resolver) -> None:
     """Both threads that send want a connection; behind the other's lookup, one's time would be over."""
     with OtlpServer() as server:
-        sender = HttpSender(f"http://{SLOW}:{server.port}/v1/traces", {}, Reading(), tls=TlsSettings())
+        sender = http_sender(f"http://{SLOW}:{server.port}")
         sender.start()
         with ThreadPoolExecutor(2) as threads:
             both = [threads.submit(sender.send, b"", 1, 60) for _ in range(2)]
@@ -165,7 +162,7 @@ def test_a_proxy_whose_answer_never_ends_is_left_and_tried_again(monkeypatch: py
 
     with Hostile(drips) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        sender = HttpSender("https://backend.invalid:4318/v1/traces", {}, Reading(), tls=TlsSettings())
+        sender = http_sender("https://backend.invalid:4318")
         sender.start()
         wait_for(lambda: sender.send(b"", 1, 0.5) and len(ends) > 2, 30, "the end of three connections")
         assert not any(ends), "each was ended by us"

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from tests.delivery.spool.support import spool
+from tests.delivery.spool.support import BACKEND, spool
 
 
 class Log:
@@ -80,10 +80,10 @@ def drain(folder: str, log_path: str) -> None:
             return
 
 
-def hold(folder: str) -> None:
+def hold(folder: str, backend: str = BACKEND) -> None:
     """Lease one batch, say so, and wait to be ended."""
-    mine = spool(Path(folder))
-    print(json.dumps([batch.body.decode() for batch in mine.lease().batches]), flush=True)
+    mine = spool(Path(folder), backend=backend)
+    print(json.dumps([batch.body.decode("latin-1") for batch in mine.lease().batches]), flush=True)
     signal.pause()
 
 
