@@ -129,19 +129,27 @@ _PRINTS = [sys.executable, "-m", "ajolo_fanout", "backends", "list"]
 _FULL = Path("/dev/full")
 
 
-def test_a_reader_that_hangs_up_is_no_finding() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_reader_that_hangs_up_is_no_finding(unbuffered: str) -> None:
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(_PRINTS, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        _PRINTS, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, env=environ
+    )
     os.close(writing)
     assert done.returncode == 141
     assert not done.stderr
 
 
 @pytest.mark.skipif(not _FULL.exists(), reason="a device that Linux has")
-def test_output_that_cannot_be_written_is_told_in_words() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_output_that_cannot_be_written_is_told_in_words(unbuffered: str) -> None:
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with _FULL.open("w") as full:
-        done = subprocess.run(_PRINTS, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            _PRINTS, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environ
+        )
     assert done.returncode == 2
     assert done.stderr.startswith("Error: the output can't be written: No space left")
     assert "Traceback" not in done.stderr

@@ -16,14 +16,14 @@ def ask(question: str, **options: object) -> object:
 
 def main() -> None:
     """Ask plainly, ask for a stream, and ask a model that fails."""
-    print("answer", ask("How warm is it in Bern?").choices[0].message.content)
+    print("answer", ask("How warm is it in Bern?").choices[0].message.content, flush=True)
     stream = ask("How warm is it in Bern?", stream=True, stream_options={"include_usage": True})
     words = [chunk.choices[0].delta.content for chunk in stream if chunk.choices]
-    print("stream", "".join(filter(None, words)))
+    print("stream", "".join(filter(None, words)), flush=True)
     try:
         ask("How warm is it in an outage?")
     except openai.InternalServerError as error:
-        print("outage", error.status_code)
+        print("outage", error.status_code, flush=True)
 
 
 if __name__ == "__main__":

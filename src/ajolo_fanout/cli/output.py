@@ -147,7 +147,11 @@ def printing() -> Iterator[None]:
     After Ctrl-C it says that it stopped.
     """
     try:
-        yield
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:  # closed, for instance by a shell's `>&-`
+                sys.stdout.flush()  # what is in the buffer would fail at the end of the process, in Python's words
     except (KeyboardInterrupt, click.Abort):
         Output.here(error=True).say("stopped")
         raise click.exceptions.Exit(INTERRUPTED) from None
@@ -160,10 +164,15 @@ def printing() -> Iterator[None]:
     except OSError as error:
         if error.filename is not None or error.errno not in _FULL:
             raise
+        _discard()
         raise Mistake(f"the output can't be written: {error.strerror}") from error
 
 
-def _hang_up() -> NoReturn:
+def _discard() -> None:
     with Path(os.devnull).open("w") as nowhere:  # what is still in the buffer would fail once more at exit
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _hang_up() -> NoReturn:
+    _discard()
     raise click.exceptions.Exit(HUNG_UP) from None
