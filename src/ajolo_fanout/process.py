@@ -10,7 +10,7 @@ What is queued when a program ends must still leave, within the deadline. Some f
   that exist already.
 - For the same reason a signal that comes in the instant before a long system call is handled after it. So
   it is with every handler in Python; nothing that we could add (a wake-up descriptor is asyncio's) is worth
-  its side effects.
+  its side effects. What we wait for ourselves is waited for in short steps (`standby.py`).
 - uvicorn, and gunicorn's workers, put a handler of their own in place, drain their requests after the
   signal, and uvicorn then restores what it found and raises the signal again. Whoever ends everything in
   the handler loses what ends during that drain; whoever chains plainly dies before `atexit`. What works:

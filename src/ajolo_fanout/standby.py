@@ -22,6 +22,10 @@ _Answer = TypeVar("_Answer")
 GRACE = 0.25
 """Seconds beyond a deadline for who works to it to say that it is done."""
 
+_LONGEST_WAIT = 0.1
+"""Seconds. A signal that comes in the instant before the main thread waits, or to another thread, doesn't end the
+wait: its handler, which may bring the end of the process forward, runs after it."""
+
 
 class Pending:
     """One call that a `Standby` was asked for."""
@@ -45,9 +49,9 @@ class Pending:
 
     def wait(self, deadline: float) -> bool:
         """Wait until the call has returned or `deadline` (a `time.monotonic()` value) has passed."""
-        left = min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
-        if not self._done.acquire(timeout=left):
-            return False
+        while not self._done.acquire(timeout=min(max(deadline - time.monotonic(), 0.0), _LONGEST_WAIT)):
+            if time.monotonic() >= deadline:
+                return False
         self._done.release()  # for whoever else waits
         return True
 

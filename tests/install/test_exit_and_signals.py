@@ -239,6 +239,18 @@ def test_sigterm_cuts_a_longer_shutdown_short_and_what_is_unsent_goes_to_the_spo
         again.end()
 
 
+def test_sigterm_in_the_instant_before_our_own_wait_is_handled_all_the_same(
+    run: Any, write_file: FILE
+) -> None:
+    """A handler of Python's that came a moment too late for that would run when the ten minutes are over."""
+    from ajolo_fanout.testing import Answer
+
+    with OtlpServer(answer=Answer(hang=True)) as server:
+        config = write_file(server.endpoint, '[shutdown]\ntimeout = "1s"', backend='timeout = "100s"')
+        program = run("ends.py", "is_told_in_the_instant_before_a_wait", config=config)
+        assert program.end(timeout=25) == -signal.SIGTERM, program  # its batch has 30 s
+
+
 def test_a_child_that_is_forked_in_the_middle_of_a_shutdown_ends_at_once(run: Any, write_file: FILE) -> None:
     from ajolo_fanout.testing import Answer
 

@@ -136,6 +136,21 @@ def shuts_down_for_long() -> None:
     fanout.shutdown(600)
 
 
+def is_told_in_the_instant_before_a_wait() -> None:
+    """As far as Python goes, a signal that another thread gets: it wakes the main thread from no wait either."""
+    fanout = install_from_config()
+    make()
+
+    def tell() -> None:
+        while not fanout.stopped:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    threading.Thread(target=tell, daemon=True).start()
+    fanout.shutdown(600)
+
+
 def forks_in_a_shutdown() -> None:
     fanout = install_from_config()
     make()
@@ -257,6 +272,7 @@ WAYS: dict[str, Callable[[], None]] = {
         installs_in_a_thread,
         shuts_down,
         shuts_down_for_long,
+        is_told_in_the_instant_before_a_wait,
         forks_in_a_shutdown,
         forks_after_a_shutdown,
         traces_in_an_exit_handler,
