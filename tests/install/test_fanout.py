@@ -18,6 +18,8 @@ from ajolo_fanout.health.fates import Counts
 from ajolo_fanout.testing import OtlpServer, wait_for
 
 FILE = Callable[..., Path]
+SLACK = 8.0
+"""Seconds in which a deadline may be told late on a busy machine; the request that hangs would have ten."""
 
 
 def spans(fanout: Fanout, count: int = 1) -> None:
@@ -64,7 +66,7 @@ def test_a_flush_that_cannot_finish_is_falsy_on_time_and_names_what_is_pending(
     spans(fanout, 2)
     before = time.monotonic()
     report = fanout.flush(0.3)
-    assert time.monotonic() - before < 0.3 + 3
+    assert time.monotonic() - before < 0.3 + SLACK
     assert not report
     assert report.backends["here"].pending == 2
 
@@ -79,7 +81,9 @@ def test_a_time_limit_of_the_programs_own_passes_and_what_was_asked_for_goes_on(
         pass
 
     def limit(_number: int, _frame: object) -> None:
-        if inside.is_set():
+        nonlocal limited
+        if limited:
+            limited = False  # once for each call, however long it takes to get out of it
             raise TimeLimitError
 
     def tell() -> None:
@@ -87,7 +91,7 @@ def test_a_time_limit_of_the_programs_own_passes_and_what_was_asked_for_goes_on(
         while not over.wait(0.3):
             signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
-    inside, over = threading.Event(), threading.Event()
+    limited, over = False, threading.Event()
     fanout = make(hanging.endpoint)
     spans(fanout, 2)
     before = signal.signal(signal.SIGUSR1, limit)
@@ -95,10 +99,9 @@ def test_a_time_limit_of_the_programs_own_passes_and_what_was_asked_for_goes_on(
     watch.start()
     try:
         for _ in range(1 if call == "shutdown" else 3):  # what the first began is under way for long
-            inside.set()
-            with pytest.raises(TimeLimitError):
+            with pytest.raises(TimeLimitError):  # noqa: PT012 - the signal may come before the call
+                limited = True
                 getattr(fanout, call)(100)
-            inside.clear()
     finally:
         over.set()
         watch.join()
@@ -113,7 +116,7 @@ def test_a_time_limit_of_the_programs_own_passes_and_what_was_asked_for_goes_on(
 def test_backends_are_flushed_side_by_side(make: Any, server: OtlpServer, hanging: OtlpServer) -> None:
     fanout = make(hanging.endpoint, **two_backends(server, server))
     spans(fanout)
-    report = fanout.flush(2)
+    report = fanout.flush(5)
     assert [report.backends[name].delivered for name in ("here", "other")] == [0, 1]
     assert report.backends["here"].pending == 1
 
@@ -125,7 +128,7 @@ def test_shutdown_ends_by_its_deadline_and_counts_what_it_could_not_send(
     spans(fanout, 5)
     before = time.monotonic()
     report = fanout.shutdown(0.5)
-    assert time.monotonic() - before < 0.5 + 3
+    assert time.monotonic() - before < 0.5 + SLACK
     assert not report
     assert report.backends["here"].lost == {"shutdown": 5}
     assert report.backends["here"].pending == 0
@@ -137,7 +140,7 @@ def test_shutdown_without_a_timeout_takes_that_of_the_file(make: Any, hanging: O
     spans(fanout)
     before = time.monotonic()
     fanout.shutdown()
-    assert 0.3 < time.monotonic() - before < 0.4 + 3
+    assert 0.3 < time.monotonic() - before < 5, "which it takes where the file says nothing"
 
 
 def test_twice_is_harmless_and_says_nothing_new(make: Any, server: OtlpServer) -> None:
@@ -233,7 +236,7 @@ def test_the_providers_flush_and_shutdown_take_at_most_the_files_timeout(
     before = time.monotonic()
     assert fanout.provider.force_flush() is False, "the SDK's own default would be thirty seconds"
     fanout.provider.shutdown()
-    assert time.monotonic() - before < 2 * 0.3 + 4
+    assert time.monotonic() - before < 2 * 0.3 + SLACK
 
 
 def test_what_others_put_on_the_provider_is_not_stopped_by_ours(make: Any, server: OtlpServer) -> None:
@@ -341,7 +344,7 @@ def test_it_leaves_no_thread_behind(make: Any, server: OtlpServer) -> None:
     before = set(threading.enumerate())
     fanout = make(server.endpoint)
     spans(fanout)
-    assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) - before  # of which an earlier test's may be ending just now
     fanout.shutdown()
 
     def ours() -> set[threading.Thread]:

@@ -336,7 +336,7 @@ def test_disabled_it_is_inert_and_says_so_once(
     fanout = install_from_config()
     install_from_config()
     assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider), "nothing was installed"
-    assert set(threading.enumerate()) == threads
+    assert not set(threading.enumerate()) - threads  # of which an earlier test's may be ending just now
     assert len([line for line in log() if name in line]) == 1
     assert type(fanout.provider) is TracerProvider
     span("one", fanout.provider)
