@@ -71,9 +71,9 @@ def test_a_backend_that_hangs_does_not_hold_up_the_hub(
         config = write_file(server.endpoint, '[shutdown]\ntimeout = "1s"', backend=f'protocol = "{protocol}"')
         program = run("gevents.py", "first", "hangs", config=config)
         assert program.end() == 0, program
-        assert program.said("flushed") == "False", program
-        took, longest = float(program.said("took")), float(program.said("longest"))
-        assert longest < took / 2, f"a greenlet had to wait {longest} s of {took}\n{program}"
+        flushes = [line.split()[1:] for line in program.out if line.startswith("flush ")]
+        assert [flushed for flushed, _ in flushes] == ["False"] * 3, program
+        assert min(float(share) for _, share in flushes) < 0.5, f"so much of it a greenlet waited\n{program}"
 
 
 @pytest.mark.parametrize("where", ["first", pytest.param("after the installation", marks=long)])

@@ -87,14 +87,17 @@ def waits() -> None:
 
 
 def hangs() -> None:
-    """Beside a backend that hangs, the hub goes on."""
+    """Beside a backend that hangs, the hub goes on. Looked at three times: a busy machine holds it up, too."""
     returns()
     ticks = Ticks()
     gevent.sleep(0.1)
-    started = time.monotonic()
-    say("flushed", bool(fanout.flush(1.0)))
-    say("took", time.monotonic() - started)
-    say("longest", ticks.longest)
+    for _ in range(3):
+        ticks.longest = 0.0
+        started = time.monotonic()
+        flushed = bool(fanout.flush(0.7))
+        took = time.monotonic() - started
+        gevent.sleep(0.05)  # for the greenlet to see how long it had to wait
+        say("flush", f"{flushed} {ticks.longest / took}")
 
 
 def forks() -> None:
