@@ -134,6 +134,20 @@ def test_a_bad_one_fails_where_it_is_bad_and_names_the_span(name: str) -> None:
     assert "the span '" in str(caught.value) or name == "is slow"
 
 
+def test_a_pause_that_the_machine_makes_is_not_the_processors() -> None:
+    """Somebody else's work, or a collection of garbage; one that is slow each time is slow."""
+    pauses = [0.5]
+
+    def paused(draft: Draft) -> None:
+        if pauses:
+            time.sleep(pauses.pop())
+
+    subject = conformance(lambda: paused)
+    subject.seconds_per_span = 0.3 / len(subject.spans())
+    subject.test_it_is_quick()
+    assert not pauses
+
+
 def test_what_it_is_tested_with_is_recorded_and_odd_and_may_be_more() -> None:
     class Subject(ProcessorConformance):
         def processor(self) -> Callable[[Draft], Any]:

@@ -14,6 +14,7 @@ It imports no pytest; any runner that collects `Test` classes and `test_` method
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessorConformance", "odd_spans"]
 
+_ROUNDS = 3
+
 
 class ProcessorConformance:
     """Subclass it under a name that begins with `Test`, and say in `processor()` what is to be tested.
 
     Attributes:
-        seconds_per_span: How long it may take for one span, on average.
+        seconds_per_span: How long it may take for one span, on average, in the quickest of three rounds: what
+            else the machine does, or a collection of garbage, slows one down.
     """
 
     seconds_per_span = 0.01
@@ -112,10 +116,14 @@ class ProcessorConformance:
     def test_it_is_quick(self) -> None:
         """Its backend's spans wait for it, and are refused when too many do."""
         processor, spans = self.processor(), self.spans()
-        started = time.perf_counter()
-        for span in spans:
-            _apply(processor, span)
-        took = (time.perf_counter() - started) / max(1, len(spans))
+        took = math.inf
+        for _ in range(_ROUNDS):
+            started = time.perf_counter()
+            for span in spans:
+                _apply(processor, span)
+            took = min(took, (time.perf_counter() - started) / max(1, len(spans)))
+            if took <= self.seconds_per_span:
+                break
         assert took <= self.seconds_per_span, (
             f"it took {took:.3f} s a span, more than {self.seconds_per_span}"
         )
