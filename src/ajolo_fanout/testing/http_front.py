@@ -35,6 +35,8 @@ class HttpFront:
         self.exchange = exchange
         self.refused: list[str] = []
         self._context = tls.server_context() if tls else None
+        if self._context is not None:
+            self._context.sslsocket_class = _Channel
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -112,6 +114,13 @@ class HttpFront:
             with self._lock:
                 self._connections.discard(connection)
                 connection.close()  # under the lock: stop() must not shut a number used again by then
+
+
+class _Channel(ssl.SSLSocket):
+    """One that closes itself: a connection that is reset just then makes `wrap_socket()` raise, and drop it open."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
