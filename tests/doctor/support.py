@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from ajolo_fanout.doctor.checkup import checkup
 from ajolo_fanout.doctor.examiner import Route
 from ajolo_fanout.doctor.findings import Check, Checkup, Diagnosis
 from ajolo_fanout.plan.resolve import resolve
+from ajolo_fanout.testing.collector_run import free_ports
 
 Protocol = Literal["http/protobuf", "grpc"]
 BOTH: tuple[Protocol, ...] = ("http/protobuf", "grpc")
@@ -69,7 +69,6 @@ def hosts(servers: Mapping[str, str]) -> Route:
 
 
 def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port on which nobody listens, and which the kernel gives to nobody meanwhile."""
+    [port] = free_ports(1)
+    return port

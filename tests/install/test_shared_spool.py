@@ -16,10 +16,14 @@ import pytest
 
 from ajolo_fanout.delivery.spool import survey
 from ajolo_fanout.testing import OtlpServer, wait_for
+from ajolo_fanout.testing.collector_run import free_ports
 
 WORKERS = 4
 LIMIT = 60.0
-GUNICORN = [sys.executable, "-m", "gunicorn", "--workers", str(WORKERS), "--bind", "fd://FD", "shop:app"]
+GUNICORN = [
+    *(sys.executable, "-m", "gunicorn", "--config", "python:gunicorn_marks"),
+    *("--workers", str(WORKERS), "--bind", "fd://FD", "shop:app"),
+]
 
 FILE = """schema = 1
 [service]
@@ -53,14 +57,15 @@ def on_disk(folder: Path) -> int:
 def test_all_spans_arrive_once_or_more_and_no_lock_is_in_the_way(
     mode: str, run: Callable[..., Any], listening: socket.socket, folder: Path
 ) -> None:
-    with OtlpServer() as server:
-        backend_port, endpoint = server.port, server.endpoint
+    [backend_port] = free_ports(1)  # while the backend is away, nobody else gets it, or its spans
+    endpoint = f"http://127.0.0.1:{backend_port}"
     file = folder / "tracing.toml"
     file.write_text(FILE.replace("ENDPOINT", endpoint).replace("MODE", mode))
     file.chmod(0o600)
     descriptor, port = listening.fileno(), listening.getsockname()[1]
     command = [part.replace("FD", str(descriptor)) for part in GUNICORN]
     program = run(command, config=file, pass_fds=[descriptor])
+    wait_for(lambda: len(list(folder.glob("up-*"))) == WORKERS, LIMIT, f"all workers\n{program}")
 
     during: list[str] = []
     workers: set[int] = set()
