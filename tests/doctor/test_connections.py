@@ -6,6 +6,7 @@ import datetime as dt
 import socket
 import ssl
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.doctor.support import BOTH, HEAD, SECONDS, Protocol, backend, closed_
 
 from ajolo_fanout.config.document import parse
 from ajolo_fanout.doctor import network
-from ajolo_fanout.doctor.checkup import checkup
+from ajolo_fanout.doctor.checkup import Step, checkup
 from ajolo_fanout.plan.resolve import resolve
 from ajolo_fanout.testing import OtlpServer, make_tls
 
@@ -223,13 +224,20 @@ def test_a_server_that_is_slow_to_miss_a_certificate(tmp_path: Path) -> None:
     """It is loaded, or far away: the handshake has long been called good when it ends the connection."""
     tls = make_tls(tmp_path)
     context = tls.server_context()
+    called_good = threading.Event()
 
     def behave(server: Hostile, connection: socket.socket, got: bytearray) -> None:
         with context.wrap_socket(connection, server_side=True):
+            called_good.wait(30)
             server.woken.wait(0.7)
 
+    def tell(step: Step) -> None:
+        if step.name == "tls" and step.check is not None:
+            called_good.set()
+
     with Hostile(behave) as server:
-        found = diagnosed(backend(server.url.replace("http:", "https:"), ca_file=tls.ca_file))
+        url = server.url.replace("http:", "https:")
+        found = diagnosed(backend(url, ca_file=tls.ca_file), tell=tell)
     assert one(found, "tls").status == "ok"
     assert found.verdict == "client-certificate"
     assert "`tls.cert_file` and `tls.key_file`" in found.next
