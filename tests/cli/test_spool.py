@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 from tests.delivery.spool.support import start as start_program
 from tests.delivery.support import rendition
 
+from ajolo_fanout.cli import spool_view
 from ajolo_fanout.cli.main import cli
 from ajolo_fanout.cli.spool_view import age, size
 from ajolo_fanout.config.spool import SpoolSettings
@@ -37,14 +39,14 @@ type = "otlp"
 endpoint = "ENDPOINT"
 protocol = "PROTOCOL"
 spool = "on_failure"
-timeout = "2s"
+timeout = "30s"
 headers = { x-key = "${TEMPO_KEY}" }
 
 [backends.langfuse]
 type = "otlp"
 endpoint = "http://127.0.0.1:1"
 spool = "always"
-timeout = "2s"
+timeout = "30s"
 
 [backends.plain]
 type = "console"
@@ -306,6 +308,8 @@ def test_an_interrupted_replay_leaves_the_rest_where_it_was(write: Any, folder: 
             text=True,
             env=environ,
         )
+        assert program.stderr is not None
+        assert "15 spans to be sent" in program.stderr.readline()
         server.wait_for_requests(1, 30)
         program.send_signal(signal.SIGINT)
         out, errors = program.communicate(timeout=30)
@@ -318,6 +322,24 @@ def test_an_interrupted_replay_leaves_the_rest_where_it_was(write: Any, folder: 
     with OtlpServer() as server:
         assert run("replay", write(server.endpoint), "--backend", "tempo").exit_code == 0
         assert len(server.spans) == 15
+
+
+def test_ctrl_c_before_anything_is_shown_is_an_interruption_like_any(
+    write: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests are under way by then, and what shows them has to be loaded first."""
+
+    @contextmanager
+    def interrupted(_: object) -> Iterator[None]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(spool_view, "progress", interrupted)
+    put(folder, 1)
+    with OtlpServer(answer=Answer(hang=True)) as server:
+        done = run("replay", write(server.endpoint), "--backend", "tempo")
+    assert (done.exit_code, held(folder)) == (1, 5), done.output
+    assert "interrupted" in done.stderr
 
 
 def test_an_unset_key_is_an_error_of_the_file(write: Any, folder: Path) -> None:

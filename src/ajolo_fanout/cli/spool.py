@@ -110,14 +110,15 @@ def replay(file: str | None, *, chosen: tuple[str, ...], as_json: bool) -> NoRet
     _survey(settings)  # a folder that can't be used is told once, not by each backend
     backends = _chosen(plan, chosen)
     interrupted = False
-    with Replaying(backends) as replaying, _bars(replaying, quiet=as_json) as tell:
+    with Replaying(backends) as replaying:
         try:
-            while not replaying.over:
+            with _bars(replaying, quiet=as_json) as tell:
+                while not replaying.over:
+                    tell(replaying.sent)
+                    time.sleep(_LOOK)
                 tell(replaying.sent)
-                time.sleep(_LOOK)
         except KeyboardInterrupt:
             interrupted = True
-        tell(replaying.sent)
     results = replaying.results()
     others = _survey(settings).listings
     if as_json:
