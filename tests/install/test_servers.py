@@ -24,6 +24,7 @@ GUNICORN = [
 UWSGI = [
     *(str(Path(sys.executable).with_name("uwsgi")), "--master", "--need-app"),
     *("--hook-master-start", "unix_signal:15 gracefully_kill_them_all"),
+    *("--hook-master-start", "print:the master handles SIGTERM"),  # which it doesn't when its workers start
     *("--http-socket", "fd://FD", "--module", "wsgi:app", "--worker-reload-mercy", "30"),
 ]
 ASGI_WORKER = "uvicorn_worker.UvicornWorker"
@@ -212,6 +213,7 @@ def test_uwsgi(
     """It forks without a word to Python, unless told to; without threads, it is said at once."""
     options = {"--enable-threads": threads, "--lazy-apps": lazy, "--py-call-uwsgi-fork-hooks": hooks}
     program = serving.start([*UWSGI, *(name for name, on in options.items() if on)], up=0)
+    program.wait_for("the master handles SIGTERM")
     serving.stop(serving.ask())
     assert program.code == 0, program
     assert names(server) == ["request"], program
