@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.doctor.support import diagnosed, examined, hosts, one
+from tests.doctor.support import SECONDS, backend, diagnosed, examined, hosts, one
 from tests.marked import SECRET, assert_clean, forms
 
 from ajolo_fanout.doctor.findings import Check, conclude
@@ -153,6 +154,26 @@ def test_a_call_that_takes_too_long_is_left_behind() -> None:
     quick = {"one": lambda: 1, "slow": lambda: end.wait(60), "broken": lambda: 1 / 0, "two": lambda: 2}
     assert side_by_side(quick, 2) == {"one": 1, "two": 2}
     end.set()
+
+
+def test_ctrl_c_in_the_instant_before_a_wait_ends_it_all_the_same() -> None:
+    """As far as Python goes, a signal that another thread gets: it wakes the main thread from no wait either."""
+
+    def interrupt() -> None:
+        hanging.wait_for_requests(1, 60)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with OtlpServer("grpc", answer=Answer(hang=True)) as hanging:
+            threading.Thread(target=interrupt, daemon=True).start()
+            text = backend(hanging.endpoint, "grpc", 'timeout = "1h"')
+            started = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                diagnosed(text)
+            assert time.monotonic() - started < SECONDS / 2
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_no_time_at_all_is_told_as_that() -> None:

@@ -21,6 +21,9 @@ __all__ = ["Step", "checkup"]
 _GRACE = 1.0
 """Seconds beyond the deadline for checks that are under way to say that they are over."""
 
+_LONGEST_WAIT = 0.1
+"""Seconds. A Ctrl-C that comes in the instant before the main thread waits is handled after that wait."""
+
 
 @attrs.frozen
 class Step:
@@ -114,10 +117,13 @@ def _gather(
     found: dict[str, Diagnosis] = {}
     under_way: dict[str, str] = {}
     while len(found) < len(examiners):
+        left = deadline - time.monotonic()
         try:
-            step = steps.get(timeout=max(0.0, deadline - time.monotonic()))
+            step = steps.get(timeout=min(max(0.0, left), _LONGEST_WAIT))
         except queue.Empty:
-            break
+            if left <= 0:
+                break
+            continue
         under_way[step.backend] = step.name
         if step.diagnosis is not None:
             found[step.backend] = step.diagnosis
