@@ -40,6 +40,15 @@ KEY = "k3y-" + "s3cr3t" * 4
 
 _ids = itertools.count(1)
 
+_AMPLE = 20.0
+"""Seconds for a request, and for what ends as soon as it is done: where nothing hangs, a busy machine makes no second
+request and no failure of it."""
+
+
+def one_batch(spans: int) -> dict[str, Any]:
+    """The knobs of a batch that leaves when it has so many spans: a timer may cut what is offered in two."""
+    return {"max_export_batch_size": spans, "schedule_delay": Duration(60)}
+
 
 def backend(
     url: str,
@@ -52,7 +61,10 @@ def backend(
     batch: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> BackendPlan:
-    """A resolved backend that sends to `url`; without a path, HTTP gets `/v1/traces`."""
+    """A resolved backend that sends to `url`; without a path, HTTP gets `/v1/traces`.
+
+    Its time-outs are long: where they are to pass, a test gives its own.
+    """
     if protocol != "grpc" and url.count("/") == 2:
         url += "/v1/traces"
     target = Target(
@@ -64,10 +76,10 @@ def backend(
         max_request_bytes=max_request_bytes,
         answers=answers,
     )
-    knobs = {"schedule_delay": Duration(0.02), "export_timeout": Duration(5), **(batch or {})}
+    knobs = {"schedule_delay": Duration(0.02), "export_timeout": Duration(3 * _AMPLE), **(batch or {})}
     made = BackendSettings(
         protocol=protocol,
-        timeout=Duration(settings.pop("timeout", 2)),
+        timeout=Duration(settings.pop("timeout", _AMPLE)),
         batch=BatchSettings(**knobs),
         **settings,
     )
@@ -133,10 +145,10 @@ class Rig:
         self.ledger.seen(n)
         self.outlet.offer_all([rendition(size) for _ in range(n)])
 
-    def flush(self, seconds: float = 5.0) -> bool:
+    def flush(self, seconds: float = _AMPLE) -> bool:
         return self.outlet.flush(time.monotonic() + seconds)
 
-    def shutdown(self, seconds: float = 5.0) -> bool:
+    def shutdown(self, seconds: float = _AMPLE) -> bool:
         return self.outlet.shutdown(time.monotonic() + seconds)
 
     @property

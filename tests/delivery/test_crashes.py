@@ -18,6 +18,7 @@ from tests.conftest import LONG
 from tests.delivery.support import PROTOCOLS, Rig, backend, rigged, spooled
 from tests.delivery.test_spooling import on_disk
 
+from ajolo_fanout.testing.collector_run import free_ports
 from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -28,10 +29,11 @@ HEAD = """
     warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads: what this is about
     logging.basicConfig(level=logging.WARNING)
     sys.path.insert(0, sys.argv[1])
-    from tests.delivery.support import Rig, backend, rendition, spooled
+    from tests.delivery.support import Duration, Rig, backend, rendition, spooled
 
     url, protocol, folder, mode, who = sys.argv[2:]
-    rig = Rig(spooled(backend(url, protocol), Path(folder), mode))
+    batch = {"schedule_delay": Duration(60)}  # a batch is what is offered before a flush
+    rig = Rig(spooled(backend(url, protocol, batch=batch), Path(folder), mode))
 
     def offer(n, start):
         names = [f"{who}-{start + i}" for i in range(n)]
@@ -123,12 +125,12 @@ def test_a_program_that_is_killed_loses_nothing_that_was_batched(seed: int, tmp_
         for line in program.stdout:
             if line.endswith("\n"):  # the last one may be cut off
                 batched.update(json.loads(line))
-        assert program.wait(10) == -signal.SIGKILL
+        assert program.wait(30) == -signal.SIGKILL
         program.communicate()
         server.answer = None
         with rigged(spooled(backend(server.endpoint, protocol), folder, "always")) as again:
-            wait_for(lambda: batched <= names_of(server), 20, "every batched span")
-            wait_for(lambda: on_disk(folder) == 0, 10, "the empty spool")
+            wait_for(lambda: batched <= names_of(server), 30, "every batched span")
+            wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
             assert again.counts.seen == 0
 
 
@@ -136,8 +138,8 @@ def test_a_program_that_is_killed_loses_nothing_that_was_batched(seed: int, tmp_
 @pytest.mark.parametrize("mode", ["on_failure", "always"])
 def test_four_processes_share_one_spool_through_an_outage(protocol: str, mode: str, tmp_path: Path) -> None:
     folder = tmp_path / "spool"
-    with OtlpServer(protocol) as server:
-        port, url = server.port, server.endpoint
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
     programs = [start(WORKER, url, protocol, str(folder), mode, f"p{n}") for n in range(4)]
     expected: set[str] = set()
     for program in programs:
@@ -164,8 +166,8 @@ def test_four_processes_share_one_spool_through_an_outage(protocol: str, mode: s
             for key in counts:
                 counts[key] += end[2][key]
         with rigged(spooled(backend(url, protocol), folder, mode)) as last:
-            wait_for(lambda: expected <= names_of(server), 20, "all spans")
-            wait_for(lambda: on_disk(folder) == 0, 10, "the empty spool")
+            wait_for(lambda: expected <= names_of(server), 30, "all spans")
+            wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
             counts["replayed"] += last.counts.replayed
         assert counts["spooled"] == counts["replayed"]
         assert counts["delivered"] + counts["replayed"] == len(expected) == 1400
@@ -175,8 +177,8 @@ def test_four_processes_share_one_spool_through_an_outage(protocol: str, mode: s
 @pytest.mark.parametrize("mode", ["on_failure", "always"])
 def test_after_a_fork_both_sides_have_their_own_and_lose_none(mode: str, tmp_path: Path) -> None:
     folder = tmp_path / "spool"
-    with OtlpServer() as server:
-        port, url = server.port, server.endpoint
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
     program = start(FORKED, url, "http/protobuf", str(folder), mode, "p")
     out, errors = program.communicate(timeout=60)
     assert program.returncode == 0, errors
@@ -185,8 +187,8 @@ def test_after_a_fork_both_sides_have_their_own_and_lose_none(mode: str, tmp_pat
     assert (said["child"]["spooled"], said["child"]["seen"], said["child"]["lost"]) == (5, 5, {})
     assert (said["parent"]["spooled"], said["parent"]["seen"], said["parent"]["lost"]) == (13, 13, {})
     with OtlpServer(port=port) as server, rigged(spooled(backend(url), folder, mode)):
-        server.wait_for_spans(18)
-        wait_for(lambda: on_disk(folder) == 0, 10, "the empty spool")
+        server.wait_for_spans(18, 30)
+        wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
         assert len(names_of(server)) == len(server.spans) == 18
 
 
@@ -204,9 +206,9 @@ def test_an_outage_under_load_goes_through_the_spool_and_loses_nothing(
         while not stop.wait(0.05):
             rig.offer(10)
 
-    with OtlpServer(protocol) as first:
-        port, url = first.port, first.endpoint
-        rig = Rig(spooled(backend(url, protocol), folder))
+    [port] = free_ports(1)
+    with OtlpServer(protocol, port=port) as first:
+        rig = Rig(spooled(backend(first.endpoint, protocol), folder))
         thread = threading.Thread(target=load, args=(rig,))
         thread.start()
         first.wait_for_spans(50)
@@ -215,10 +217,10 @@ def test_an_outage_under_load_goes_through_the_spool_and_loses_nothing(
         assert not stop.wait(outage), "the outage lasts its time"
         assert rig.outlet.health().retry_spans == 0, "what waits is on disk"
         with OtlpServer(protocol, port=port) as second:
-            second.wait_for_spans(50, 20 + outage)
+            second.wait_for_spans(50, 60)
             stop.set()
             thread.join()
-            wait_for(lambda: on_disk(folder) == 0, 20, "the empty spool")
+            wait_for(lambda: on_disk(folder) == 0, 30, "the empty spool")
             assert rig.shutdown(20), rig.ledger.health()
             taken += [span.span_id for span in second.spans]
     finally:
@@ -245,5 +247,5 @@ def test_a_second_program_of_the_same_name_sends_what_a_dead_one_left(tmp_path: 
         started = time.monotonic()
         os.kill(program.pid, signal.SIGKILL)
         program.communicate()
-        server.wait_for_spans(7)
+        server.wait_for_spans(7, 30)
         assert time.monotonic() - started < 20

@@ -193,7 +193,7 @@ def test_no_grpc_answer_raises_out_of_the_sender(
     sender, handler = answering
     handler.code, handler.details = code, details.encode("utf-8", "replace").decode()
     handler.trailers, handler.body = tuple(trailers), content
-    outcome = sender.send(b"body", COUNT, 5)
+    outcome = sender.send(b"body", COUNT, 30)
     holds(outcome)
     if code is grpc.StatusCode.OK:
         assert outcome.kind in ("delivered", "partial")

@@ -125,8 +125,8 @@ def test_an_endless_answer_is_cut_off() -> None:
 
     with Hostile(endless) as server:  # type: ignore[arg-type]
         started = time.monotonic()
-        assert http_sender(server.url).send(b"", 1, 5).kind == "delivered"
-        assert time.monotonic() - started < 2
+        assert http_sender(server.url).send(b"", 1, 60).kind == "delivered"
+        assert time.monotonic() - started < 20
 
 
 FINAL = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -136,7 +136,7 @@ FINAL = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 @pytest.mark.parametrize("times", [1, 3])
 def test_interim_answers_are_read_over(interim: bytes, times: int) -> None:
     with Hostile(answering(b"HTTP/1.1 %b\r\n\r\n" % interim * times + FINAL)) as server:
-        assert http_sender(server.url).send(b"body", 1, 5).kind == "delivered"
+        assert http_sender(server.url).send(b"body", 1, 30).kind == "delivered"
 
 
 def test_what_follows_an_interim_answer_isn_t_taken_for_the_next_request_s() -> None:
@@ -151,8 +151,8 @@ def test_what_follows_an_interim_answer_isn_t_taken_for_the_next_request_s() -> 
 
     with Hostile(behave) as server:
         one = http_sender(server.url)
-        assert one.send(b"body", 1, 5).status == "200"
-        assert one.send(b"body", 1, 5).status == "400"
+        assert one.send(b"body", 1, 30).status == "200"
+        assert one.send(b"body", 1, 30).status == "400"
         assert len(server.received) == 1
 
 
@@ -163,7 +163,7 @@ def test_an_answer_that_is_cut_off_after_an_interim_one_is_no_success(head: byte
         connection.sendall(head)
 
     with Hostile(behave) as server:
-        outcome = http_sender(server.url).send(b"body", 1, 5)
+        outcome = http_sender(server.url).send(b"body", 1, 30)
         assert (outcome.kind, outcome.status) == ("retry", "reset")
 
 
@@ -176,7 +176,7 @@ def test_a_connection_that_switched_protocols_has_given_no_answer() -> None:
 
     with Hostile(behave) as server:
         one = http_sender(server.url)
-        assert [one.send(b"body", 1, 5).kind for _ in range(2)] == ["retry", "retry"]
+        assert [one.send(b"body", 1, 30).kind for _ in range(2)] == ["retry", "retry"]
         assert len(server.received) == 2, "it isn't used again"
 
 
@@ -185,7 +185,7 @@ def test_a_partial_success_with_many_words_is_read_to_its_end() -> None:
     words = {"errorMessage": "span 7: no such tenant; " * 4000, "rejectedSpans": "5"}
     body = json.dumps({"partialSuccess": words}).encode()
     with OtlpServer(answer=Answer(body=body, content_type="application/json")) as server:
-        outcome = http_sender(server.endpoint).send(b"", 10, 5)
+        outcome = http_sender(server.endpoint).send(b"", 10, 30)
         assert (outcome.kind, outcome.rejected) == ("partial", 5)
 
 

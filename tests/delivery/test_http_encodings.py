@@ -17,7 +17,7 @@ def test_the_status_counts_where_the_body_isn_t_of_its_encoding(status: int, kin
     """A server that answers so once does so always: sent again, the spans would be taken again and again."""
     raw = b"HTTP/1.1 %d X\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nabcd" % status
     with Hostile(answering(raw)) as server:
-        outcome = http_sender(server.url).send(b"body", 1, 5)
+        outcome = http_sender(server.url).send(b"body", 1, 30)
         assert (outcome.kind, outcome.status) == (kind, str(status))
         assert "content-encoding" in outcome.message
 
@@ -47,7 +47,7 @@ def test_an_answer_that_is_encoded_unasked_is_read(case: str) -> None:
     headers = {"Content-Encoding": case.replace(", without zlib's header", "")}
     answer = Answer(body=body, content_type="application/json", headers=headers)
     with OtlpServer(answer=answer) as server:
-        outcome = http_sender(server.endpoint).send(b"", 10, 5)
+        outcome = http_sender(server.endpoint).send(b"", 10, 30)
         assert (outcome.kind, outcome.rejected) == ("partial", 5)
 
 
@@ -56,7 +56,7 @@ def test_an_encoded_refusal_that_names_a_size_is_understood(encoding: str) -> No
     body = packed(b"request body too large", *((31, 31) if "gzip" in encoding else ()))
     answer = Answer(status=400, body=body, content_type="text/plain", headers={"Content-Encoding": encoding})
     with OtlpServer(answer=answer) as server:
-        assert http_sender(server.endpoint).send(b"", 10, 5).too_large
+        assert http_sender(server.endpoint).send(b"", 10, 30).too_large
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_body_that_can_t_be_read_isn_t_taken_for_protobuf() -> None:
         headers = {"Content-Encoding": "gzip"}
         answer = Answer(status=status, body=b"abcd", content_type="application/x-protobuf", headers=headers)
         with OtlpServer(answer=answer) as server:
-            assert "content-encoding" in http_sender(server.endpoint).send(b"", 10, 5).message
+            assert "content-encoding" in http_sender(server.endpoint).send(b"", 10, 30).message
 
 
 def test_an_answer_that_inflates_to_much_more_than_it_is_costs_no_memory() -> None:

@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.delivery.support import PROTOCOLS, backend, rendition, rigged, spooled, with_files
+from tests.delivery.support import PROTOCOLS, backend, one_batch, rendition, rigged, spooled, with_files
 from tests.delivery.test_spooling import MODES, on_disk
 
+from ajolo_fanout.delivery import redelivery, spooling
 from ajolo_fanout.delivery.spool import survey
+from ajolo_fanout.testing.collector_run import free_ports
 from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
 from ajolo_fanout.testing.tls import make_tls
 from ajolo_fanout.values import Secret
@@ -31,15 +33,17 @@ from ajolo_fanout.values import Secret
 def test_what_an_operator_can_mend_stays_in_the_spool(
     protocol: str, answer: Answer, mode: str, folder: Path
 ) -> None:
-    with OtlpServer(protocol, answer=answer) as server:
-        port = server.port
-        with rigged(spooled(backend(server.endpoint, protocol), folder, mode)) as rig:
-            rig.offer(10)
-            assert rig.flush()
-            wait_for(lambda: rig.counts.spooled == 10, 30, "the spool")
-            assert rig.ledger.state == "failing"
-            assert rig.counts.lost_total == 0
-            assert rig.shutdown()
+    [port] = free_ports(1)
+    with (
+        OtlpServer(protocol, port=port, answer=answer) as server,
+        rigged(spooled(backend(server.endpoint, protocol), folder, mode)) as rig,
+    ):
+        rig.offer(10)
+        assert rig.flush()
+        wait_for(lambda: rig.counts.spooled == 10, 30, "the spool")
+        assert rig.ledger.state == "failing"
+        assert rig.counts.lost_total == 0
+        assert rig.shutdown()
     assert on_disk(folder) == 10
     with (
         OtlpServer(protocol, port=port) as server,
@@ -76,19 +80,23 @@ def test_a_certificate_that_can_t_be_verified_is_mended_too(
             assert rig.counts.lost_total == 0
 
 
-def test_a_shutdown_doesn_t_wait_for_what_is_put_off(tmp_path: Path) -> None:
+def test_a_shutdown_doesn_t_wait_for_what_is_put_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever it comes, also in the middle of a look into the spool."""
+    monkeypatch.setattr(redelivery, "_LOOK", 60.0)
     with OtlpServer(answer=Answer(status=403)) as server:
         for number in range(6):
             with rigged(spooled(backend(server.endpoint), tmp_path / str(number), "always")) as rig:
                 rig.offer(10)
-                assert rig.flush(10)
+                assert rig.flush()
                 started = time.monotonic()
-                assert rig.shutdown(20)
-                assert time.monotonic() - started < 3, "less than the pause between two looks"
+                assert rig.shutdown(100)
+                assert time.monotonic() - started < 15, "less than the pause between two looks"
 
 
-def test_a_key_that_is_mended_in_its_file_is_used_for_what_was_kept(folder: Path, tmp_path: Path) -> None:
+def test_a_key_that_is_mended_in_its_file_is_used_for_what_was_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooling, "_MEND", 1.0)  # all may have been tried with the old one by then
     key = tmp_path / "key"
     key.write_text("old")
 
@@ -103,7 +111,7 @@ def test_a_key_that_is_mended_in_its_file_is_used_for_what_was_kept(folder: Path
                 assert rig.flush()
             assert rig.counts.spooled == 12
             key.write_text("new")
-            server.wait_for_spans(4)  # one that hadn't been tried yet
+            server.wait_for_spans(12, 60)
 
 
 def test_without_a_spool_the_same_is_lost() -> None:
@@ -119,8 +127,8 @@ def test_one_batch_that_is_always_refused_doesn_t_keep_the_others_back(folder: P
     def answer(request: ReceivedRequest) -> Answer:
         return Answer(status=403 if b"DROP TABLE" in request.body else 200)
 
-    with OtlpServer() as server:
-        port, url = server.port, server.endpoint
+    [port] = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
     with rigged(spooled(backend(url), folder)) as rig:
         for number in range(9):
             rig.ledger.seen(2)
@@ -130,7 +138,7 @@ def test_one_batch_that_is_always_refused_doesn_t_keep_the_others_back(folder: P
         assert rig.shutdown()
     assert on_disk(folder) == 18
     with OtlpServer(port=port, answer=answer) as server, rigged(spooled(backend(url), folder)) as rig:
-        server.wait_for_spans(16)  # those that were joined to it, too
+        server.wait_for_spans(16, 60)  # those that were joined to it, too
         wait_for(lambda: on_disk(folder) == 2, 30, "all but that one")
         rig.offer(5)
         assert rig.flush()
@@ -139,7 +147,10 @@ def test_one_batch_that_is_always_refused_doesn_t_keep_the_others_back(folder: P
 
 def test_what_is_refused_for_good_is_given_up_from_the_spool_too(folder: Path) -> None:
     script = [Answer(status=503), Answer(status=400, message="no such field")]
-    with OtlpServer(answer=script) as server, rigged(spooled(backend(server.endpoint), folder)) as rig:
+    with (
+        OtlpServer(answer=script) as server,
+        rigged(spooled(backend(server.endpoint, batch=one_batch(10)), folder)) as rig,
+    ):
         rig.offer(10)
         wait_for(lambda: on_disk(folder) == 0 and len(server.requests) == 2, 30, "the second answer")
         counts = rig.counts

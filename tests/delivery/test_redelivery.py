@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.delivery.hostile import Hostile, close_after_one, read_request, refused
-from tests.delivery.support import PROTOCOLS, Rig, backend, rendition, retry, rigged, spooled
+from tests.delivery.support import PROTOCOLS, Rig, backend, one_batch, rendition, retry, rigged, spooled
 
 from ajolo_fanout.delivery.spooling import split
+from ajolo_fanout.testing.collector_run import free_ports
 from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest, wait_for
 from ajolo_fanout.values import Duration
 
@@ -28,7 +29,7 @@ def test_what_was_refused_for_a_time_arrives_once_the_backend_is_back(protocol: 
         rigged(backend(server.endpoint, protocol)) as rig,
     ):
         rig.offer(20)
-        assert rig.flush(10), rig.ledger.health()
+        assert rig.flush(), rig.ledger.health()
         assert rig.counts.delivered == 20
         assert rig.ledger.state == "ok"
         assert sorted(span.name for span in server.spans) == sorted({span.name for span in server.spans})
@@ -36,9 +37,9 @@ def test_what_was_refused_for_a_time_arrives_once_the_backend_is_back(protocol: 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_outage_loses_nothing_and_a_restarted_server_gets_everything(protocol: str) -> None:
-    with OtlpServer(protocol) as first:
-        port, url = first.port, first.endpoint
-        rigs = rigged(backend(url, protocol))
+    [port] = free_ports(1)
+    with OtlpServer(protocol, port=port) as first:
+        rigs = rigged(backend(first.endpoint, protocol))
         rig = rigs.__enter__()
         rig.offer(50)
         assert rig.flush()
@@ -49,7 +50,7 @@ def test_an_outage_loses_nothing_and_a_restarted_server_gets_everything(protocol
             wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "the queue to empty")
         assert rig.counts.lost_total == 0
         with OtlpServer(protocol, port=port) as second:
-            assert rig.flush(15), rig.ledger.health()
+            assert rig.flush(), rig.ledger.health()
             assert rig.counts.delivered == 550
             names = [span.name for span in second.spans]
             assert len(names) == len(set(names)) == 500
@@ -68,9 +69,9 @@ def test_an_outage_under_load_loses_nothing(protocol: str, outage: float) -> Non
         while not stop.wait(0.05):
             rig.offer(10)
 
-    with OtlpServer(protocol) as first:
-        port, url = first.port, first.endpoint
-        rig = Rig(backend(url, protocol))
+    [port] = free_ports(1)
+    with OtlpServer(protocol, port=port) as first:
+        rig = Rig(backend(first.endpoint, protocol))
         thread = threading.Thread(target=load, args=(rig,))
         thread.start()
         first.wait_for_spans(50)
@@ -78,7 +79,7 @@ def test_an_outage_under_load_loses_nothing(protocol: str, outage: float) -> Non
     try:
         assert not stop.wait(outage), "the outage lasts its time"
         with OtlpServer(protocol, port=port) as second:
-            second.wait_for_spans(50, 20 + outage)
+            second.wait_for_spans(50, 60)
             stop.set()
             thread.join()
             assert rig.shutdown(20), rig.ledger.health()
@@ -96,18 +97,25 @@ def test_an_outage_under_load_loses_nothing(protocol: str, outage: float) -> Non
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_obeyed_by_the_whole_backend(form: str) -> None:
     """Other batches wait, too, and none asks before the time is over."""
-    first = Answer(status=429, retry_after=2)
-    if form == "date":
-        first = Answer(status=429, headers={"Retry-After": formatdate(time.time() + 3, usegmt=True)})
-    with OtlpServer(answer=[first]) as server, rigged(backend(server.endpoint)) as rig:
+    asked: list[float] = []
+
+    def answer(_: ReceivedRequest) -> Answer:
+        asked.append(time.monotonic())
+        if len(asked) > 1:
+            return Answer()
+        if form == "seconds":
+            return Answer(status=429, retry_after=2)
+        # Of now, without its part of a second: what is made before the request is over the sooner after it.
+        return Answer(status=429, headers={"Retry-After": formatdate(time.time() + 3, usegmt=True)})
+
+    with OtlpServer(answer=answer) as server, rigged(backend(server.endpoint)) as rig:
         rig.offer(5)
-        [request] = server.wait_for_requests(1)
-        wait_for(lambda: rig.outlet.health().retry_spans == 5, 30, "the retry store")
+        wait_for(lambda: rig.outlet.health().retry_spans == 5 or len(asked) > 1, 30, "the retry store")
         for _ in range(3):
             rig.offer(5)
-        assert rig.flush(8), rig.ledger.health()
+        assert rig.flush(), rig.ledger.health()
         assert rig.counts.delivered == 20
-        assert server.requests[1].at - request.at >= 1.9
+        assert asked[1] - asked[0] >= 1.9
 
 
 class OneThatComesBack:
@@ -154,7 +162,7 @@ def test_an_older_request_that_is_taken_late_doesn_t_end_what_the_server_asked_f
     answer.others = Answer(status=429, retry_after=60)
     with (
         OtlpServer(answer=answer) as server,
-        rigged(backend(server.endpoint, batch={"max_export_batch_size": 10})) as rig,
+        rigged(backend(server.endpoint, batch=one_batch(10))) as rig,
     ):
         answer.ask_thrice(rig)
         offer_named(rig, "told", 10)
@@ -190,7 +198,7 @@ def test_retry_info_is_obeyed() -> None:
         rigged(backend(server.endpoint, "grpc")) as rig,
     ):
         rig.offer(5)
-        assert rig.flush(8), rig.ledger.health()
+        assert rig.flush(), rig.ledger.health()
         assert server.requests[1].at - server.requests[0].at >= 1.5
 
 
@@ -219,12 +227,10 @@ def test_while_a_backend_is_down_there_is_one_trial_request_at_a_time() -> None:
         wait_for(lambda: rig.outlet.health().retry_spans == 500, 30, "all in the retry store")
         asked = len(server.requests)
         assert asked < 10, "what waits isn't tried"
-        server.wait_for_requests(asked + 1, 10)
+        server.wait_for_requests(asked + 1, 40)
         assert most == [1]
         down.clear()
-        started = time.monotonic()
-        assert rig.flush(10), rig.ledger.health()
-        assert time.monotonic() - started < 5
+        assert rig.flush(30), "without a pause between them, which would come to fifty times half a second"
         assert rig.counts.delivered == 500
 
 
@@ -263,7 +269,7 @@ def test_many_small_batches_are_joined_to_full_requests_when_they_drain() -> Non
                 wait_for(lambda: rig.outlet.health().queued_spans == 0, 30, "a batch of its own")
             asked = len(server.requests)
             server.answer = None
-            assert rig.flush(10)
+            assert rig.flush()
             assert rig.counts.delivered == 200
         sizes = [len(request.spans()) for request in server.requests[asked:]]
         # The trial, and perhaps one more that was under way; then full ones.
@@ -305,19 +311,19 @@ def test_what_waits_too_long_is_given_up_and_counted() -> None:
 
 
 def test_the_export_timeout_bounds_all_requests_of_a_batch_and_loses_none() -> None:
-    """Four requests of 0.8 s in a batch that may take 2 s: the rest goes on from the retry store.
+    """Three requests of 1.5 s in a batch that may take 4 s: the rest goes on from the retry store.
 
     Only a request that has twice its time is begun, so that a slow machine doesn't cut one off and send it twice.
     """
-    batch = {"export_timeout": Duration(2)}
+    batch = {**one_batch(3), "export_timeout": Duration(4)}
     with (
-        OtlpServer(answer=Answer(delay=0.8)) as server,
+        OtlpServer(answer=Answer(delay=1.5)) as server,
         rigged(backend(server.endpoint, max_request_bytes=12_000, batch=batch)) as rig,
     ):
-        rig.offer(4, 10_000)
+        rig.offer(3, 10_000)
         wait_for(lambda: rig.outlet.health().retry_spans > 0, 30, "the rest in the retry store")
-        assert rig.flush(20)
-        assert rig.counts.delivered == len(server.spans) == 4
+        assert rig.flush()
+        assert rig.counts.delivered == len(server.spans) == 3
 
 
 def test_a_connection_that_was_closed_while_idle_is_no_failure() -> None:
@@ -368,10 +374,10 @@ def test_a_rejection_of_what_was_retried_is_final() -> None:
         rigged(backend(server.endpoint)) as rig,
     ):
         rig.offer(3)
-        assert rig.flush(5)
+        assert rig.flush()
         assert dict(rig.counts.lost) == {"rejected": 3}
         assert rig.ledger.state == "failing"
         rig.offer(3)
-        assert rig.flush(5)
+        assert rig.flush()
         assert rig.counts.delivered == 3
         assert rig.ledger.state == "ok"

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.delivery.support import PROTOCOLS, backend, rigged, spooled
+from tests.delivery.support import PROTOCOLS, backend, one_batch, rigged, spooled
 from tests.delivery.test_spooling import MODES, on_disk
 
 from ajolo_fanout.delivery.spool import survey
@@ -33,30 +33,30 @@ def test_a_server_that_wants_to_be_left_alone_for_ages_ends_nothing(
     ):
         for number in range(1, 4):
             rig.offer(5)
-            wait_for(lambda number=number: rig.counts.spooled == 5 * number, 10, "the spool")
+            wait_for(lambda number=number: rig.counts.spooled == 5 * number, 30, "the spool")
         assert len(server.requests) == 1
         assert any(one.name == "ajolo_fanout-redelivery-one" for one in threading.enumerate())
-        assert rig.shutdown(10)
+        assert rig.shutdown()
 
 
 def test_what_is_left_of_a_batch_waits_as_long_as_the_server_said(folder: Path) -> None:
     """For other processes, too: another outlet stands for one."""
     script = [Answer(status=413), Answer(), Answer(status=429, retry_after=60)]
     with OtlpServer(answer=script) as server:
-        plan = spooled(backend(server.endpoint), folder, "always")
+        plan = spooled(backend(server.endpoint, batch=one_batch(6)), folder, "always")
         with rigged(plan) as rig:
             rig.offer(6)
             wait_for(lambda: rig.counts.spooled == 3, 30, "the rest in the spool")
             with rigged(plan) as other:
                 wait_for(lambda: other.outlet.health().spool_spans == 3, 30, "its first look")
-                assert other.shutdown(5)
+                assert other.shutdown()
         assert len(server.requests) == 3
         assert on_disk(folder) == 3
 
 
 def test_a_server_s_delay_is_obeyed_across_the_spool(folder: Path) -> None:
     with (
-        OtlpServer(answer=[Answer(status=429, retry_after=1.5)]) as server,
+        OtlpServer(answer=[Answer(status=429, retry_after=3)]) as server,
         rigged(spooled(backend(server.endpoint), folder)) as rig,
     ):
         rig.offer(5)
@@ -64,8 +64,8 @@ def test_a_server_s_delay_is_obeyed_across_the_spool(folder: Path) -> None:
         for _ in range(3):
             rig.offer(5)
             assert rig.flush()
-        server.wait_for_spans(20)
-        assert server.requests[1].at - server.requests[0].at >= 1.5
+        server.wait_for_spans(20, 30)
+        assert server.requests[1].at - server.requests[0].at >= 3
         assert len(server.requests) <= 3, "joined once it is back"
 
 
@@ -79,7 +79,7 @@ def test_a_server_s_delay_is_obeyed_by_other_processes_too(folder: Path) -> None
         wait_for(lambda: rig.counts.spooled == 5, 30, "the spool")
         with rigged(spooled(backend(server.endpoint), folder)) as other:
             wait_for(lambda: other.outlet.health().spool_spans == 5, 30, "its first look")
-            assert other.shutdown(5)
+            assert other.shutdown()
         assert len(server.requests) == 1
 
 
@@ -96,14 +96,14 @@ def test_a_program_that_starts_again_keeps_to_a_server_s_delay(
             for number in range(1, 4):
                 rig.offer(5)
                 wait_for(lambda n=number: rig.counts.spooled == 5 * n, 30, "the spool")
-            assert rig.shutdown(5)
+            assert rig.shutdown()
         for run in range(3):
             with rigged(plan) as rig:
                 wait_for(lambda: rig.ledger.state == "retrying", 30, "its first look")
                 assert "leave the server alone" in rig.ledger.health().last_error
                 rig.offer(5)
-                assert rig.flush(5)
-                assert rig.shutdown(5)
+                assert rig.flush()
+                assert rig.shutdown()
                 assert rig.counts.spooled == 5
             assert on_disk(folder) == 20 + 5 * run
         assert len(server.requests) == 1
@@ -117,16 +117,14 @@ def test_what_a_joined_request_was_told_holds_in_other_processes(folder: Path) -
             for number in range(1, 6):
                 rig.offer(5)
                 wait_for(lambda n=number: rig.counts.spooled == 5 * n, 30, "a batch of its own on disk")
-            asked = len(server.requests)
             server.answer = [Answer(), Answer(status=429, retry_after=600)]
-            server.wait_for_requests(asked + 2, 30)
-            wait_for(lambda: "429" in rig.ledger.health().last_error, 30, "its answer")
-            assert rig.shutdown(5)
+            wait_for(lambda: "429" in rig.ledger.health().last_error, 60, "the second answer")
+            assert rig.shutdown()
             left = on_disk(folder)
             assert 5 < left <= 20, "several in one request"
         with rigged(plan) as other:
             wait_for(lambda: other.ledger.state == "retrying", 30, "its first look")
-            assert other.shutdown(5)
+            assert other.shutdown()
         assert on_disk(folder) == left
 
 

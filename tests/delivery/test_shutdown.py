@@ -18,7 +18,9 @@ from tests.delivery.support import PROTOCOLS, backend, rendition, rigged
 from ajolo_fanout.delivery.outlet import flush_all, shutdown_all
 from ajolo_fanout.testing.server import Answer, OtlpServer, wait_for
 
-GRACE = 2.0
+DEADLINE = 2.0
+"""Seconds in which a backend that doesn't hang gets its spans, on a loaded machine too."""
+GRACE = 3.0
 """Seconds for a loaded machine; where several hang, their deadlines one after another would take longer."""
 QUEUED = 2000
 
@@ -36,10 +38,10 @@ def test_shutdown_with_hung_backends_ends_by_the_deadline(protocol: str, hung: i
         for rig in rigs:
             rig.offer(QUEUED, 200)
         started = time.monotonic()
-        clean = shutdown_all([rig.outlet for rig in rigs], started + 1.0)
+        clean = shutdown_all([rig.outlet for rig in rigs], started + DEADLINE)
         took = time.monotonic() - started
         assert not clean
-        assert took < 1.0 + GRACE, took
+        assert took < DEADLINE + GRACE, took
         for rig in rigs[:-1]:
             assert dict(rig.counts.lost) == {"shutdown": QUEUED}
             assert (rig.counts.pending, rig.counts.delivered) == (0, 0)
@@ -51,7 +53,7 @@ def test_a_server_that_wakes_up_later_gets_nothing_that_was_reported_lost() -> N
     """It had taken the connection and read nothing: what has not left is thrown away."""
     with Hostile(never_read) as server, rigged(backend(server.url, timeout=60)) as rig:
         rig.offer(100, 100_000)
-        wait_for(lambda: rig.counts.requests, 30, "a request in flight")
+        wait_for(lambda: rig.counts.requests and server.received, 30, "a request in flight")
         assert not rig.shutdown(0.2)
         assert dict(rig.counts.lost) == {"shutdown": 100}
         connections = len(server.received)
@@ -90,7 +92,8 @@ def test_of_a_queue_nothing_follows_the_one_request_in_flight(protocol: str) -> 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_after_the_deadline_nothing_leaves_from_queue_or_retry_store(protocol: str) -> None:
-    with OtlpServer(protocol, answer=Answer(status=503)) as server:
+    # Our own backoff might have a request on its way in the very moment of the shutdown.
+    with OtlpServer(protocol, answer=Answer(status=503, retry_after=1)) as server:
         with rigged(backend(server.endpoint, protocol)) as rig:
             rig.offer(50)
             wait_for(lambda: rig.outlet.health().retry_spans == 50, 30, "the retry store")
@@ -98,9 +101,9 @@ def test_after_the_deadline_nothing_leaves_from_queue_or_retry_store(protocol: s
             rig.offer(1)
             server.answer = None
             sent = len(server.requests)
-            # Whatever is still running would try within its backoff of a second.
+            # Whatever is still running would try when that second is over.
             with contextlib.suppress(TimeoutError):
-                server.wait_for_requests(sent + 1, 1.2)
+                server.wait_for_requests(sent + 1, 1.5)
             assert len(server.requests) == sent
             assert server.spans == []
         assert dict(rig.counts.lost) == {"shutdown": 51}
@@ -122,7 +125,7 @@ def test_two_threads_may_shut_down_at_once() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(2)
+            thread.join(30)
         assert not any(thread.is_alive() for thread in threads)
         assert dict(rig.counts.lost) == {"shutdown": 10}
 
@@ -168,7 +171,7 @@ def test_shutdown_delivers_what_a_recovering_backend_takes_in_time() -> None:
     script = [Answer(status=503), Answer(status=503, retry_after=1)]
     with OtlpServer(answer=script) as server, rigged(backend(server.endpoint)) as rig:
         rig.offer(10)
-        assert rig.shutdown(6)
+        assert rig.shutdown()
         assert rig.counts.delivered == 10
         assert len(server.spans) == 10
 
@@ -180,8 +183,8 @@ def test_shutdown_doesn_t_wait_for_a_time_beyond_its_deadline() -> None:
     ):
         rig.offer(10)
         started = time.monotonic()
-        assert not rig.shutdown(5)
-        assert time.monotonic() - started < 4, "neither the deadline nor what the server named"
+        assert not rig.shutdown(60)
+        assert time.monotonic() - started < 15, "neither the deadline nor what the server named"
         assert dict(rig.counts.lost) == {"shutdown": 10}
         assert len(server.requests) == 1
 

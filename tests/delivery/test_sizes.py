@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from tests.delivery.support import ENVELOPE, PROTOCOLS, backend, rendition, rigged
+from tests.delivery.support import ENVELOPE, PROTOCOLS, backend, one_batch, rendition, rigged
 
 from ajolo_fanout.delivery.shrink import LIMITED, shrink
 from ajolo_fanout.otlp.rendition import Rendition
+from ajolo_fanout.plan.model import BackendPlan
 from ajolo_fanout.testing.server import Answer, OtlpServer, ReceivedRequest
 
 TOO_LARGE = {
@@ -37,6 +38,11 @@ def limited(answer: Answer, limit: int) -> Any:
         return answer if len(request.body) > limit else None
 
     return script
+
+
+def eight(server: OtlpServer) -> BackendPlan:
+    """A backend that gets eight spans in one batch, and so, if all is well, in one request."""
+    return backend(server.endpoint, server.protocol, batch=one_batch(8))
 
 
 def test_requests_stay_below_the_backend_s_limit() -> None:
@@ -72,7 +78,7 @@ def test_tempo_s_trace_too_large_is_no_reason_to_halve() -> None:
     answer = Answer(
         code="RESOURCE_EXHAUSTED", message="TRACE_TOO_LARGE: max size of trace (5000000) exceeded"
     )
-    with OtlpServer("grpc", answer=answer) as server, rigged(backend(server.endpoint, "grpc")) as rig:
+    with OtlpServer("grpc", answer=answer) as server, rigged(eight(server)) as rig:
         rig.offer(8)
         assert rig.flush()
         assert len(server.requests) == 1
@@ -87,7 +93,7 @@ def test_tempo_s_trace_too_large_is_no_reason_to_halve() -> None:
 def test_a_limit_that_is_of_no_size_is_no_reason_to_halve(protocol: str, words: str) -> None:
     """A server that has had too many requests would get twice as many."""
     answer = Answer(status=400, code="RESOURCE_EXHAUSTED", message=words)
-    with OtlpServer(protocol, answer=answer) as server, rigged(backend(server.endpoint, protocol)) as rig:
+    with OtlpServer(protocol, answer=answer) as server, rigged(eight(server)) as rig:
         rig.offer(8)
         assert rig.flush()
         assert len(server.requests) == 1
@@ -97,7 +103,7 @@ def test_a_limit_that_is_of_no_size_is_no_reason_to_halve(protocol: str, words: 
 def test_a_grpc_answer_that_is_too_large_is_no_request_that_is_too_large() -> None:
     """The words for both are alike in gRPC; halved, the spans would be taken again and again."""
     answer = Answer(body=b"x" * 5_000_000)
-    with OtlpServer("grpc", answer=answer) as server, rigged(backend(server.endpoint, "grpc")) as rig:
+    with OtlpServer("grpc", answer=answer) as server, rigged(eight(server)) as rig:
         rig.offer(8)
         assert rig.flush()
         assert len(server.requests) == 1
