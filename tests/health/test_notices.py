@@ -246,7 +246,7 @@ def test_a_span_that_nobody_took_is_told_once_as_unsent_and_last_of_all(
 ) -> None:
     """Whoever reads the end of the log isn't told that it will be sent again, nor that it was many spans."""
     fanout = make()
-    server.stop()
+    server.answer = Answer(status=503)
     fanout.provider.get_tracer("tests").start_span("a").end()
     wait_for(lambda: fanout.health().backends["tempo"].counts.requests > 2, timeout=30)
     fanout.shutdown(0.2)
