@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ajolo_fanout.fanout import Fanout
+from ajolo_fanout.health import BackendHealth
 from ajolo_fanout.testing import BearerToken, OtelCollector, make_tls, wait_for
 from ajolo_fanout.testing.collector_config import SPANS as SPANS_FILE
 from ajolo_fanout.testing.collector_config import messages
@@ -110,11 +111,14 @@ def test_a_collector_that_wants_a_client_certificate(
     text += f"[backends.hidden]\n{at(collector, protocol, tls__ca_file=tls.ca_file)}"
     with opened(write(text)) as handle:
         spans(handle)
-        handle.flush(2)
-        shown_health, hidden = (handle.health().backends[name] for name in ("shown", "hidden"))
-        assert shown_health.counts.delivered == SPANS
-        assert hidden.counts.delivered == 0
-        assert "client certificate: `tls.cert_file`" in hidden.last_error
+
+        def backend(name: str) -> BackendHealth:
+            return handle.health().backends[name]
+
+        wait_for(lambda: backend("shown").counts.delivered == SPANS, 30, "what is delivered")
+        hint = "client certificate: `tls.cert_file`"
+        wait_for(lambda: hint in backend("hidden").last_error, 30, "what may be missing")
+        assert backend("hidden").counts.delivered == 0
     assert each_once(collector)
 
 
