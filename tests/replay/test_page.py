@@ -276,14 +276,14 @@ def test_search_leaves_what_fits(opened: Any) -> None:
     _press_on(opened, "body", "/")
     assert opened.switch_to.active_element.get_attribute("id") == "search"
     _press(opened, "select.exclude[0]")
-    wait_for(lambda: len(_all(opened, "tr.span")) == 1, what="one span is left")
+    wait_for(lambda: len(_all(opened, "tr.span")) == 1, 30, "one span is left")
     assert _texts(opened, ".open .name") == ["GET /health"]
     assert opened.find_element("id", "found").text == "1 of 3 spans"
     _press(opened, " nowhere")
-    wait_for(lambda: not _all(opened, "tr.span"), what="none is left")
+    wait_for(lambda: not _all(opened, "tr.span"), 30, "none is left")
     assert "No span fits" in opened.find_element("id", "nothing").text
     _press(opened, "\ue00c")  # Escape
-    wait_for(lambda: len(_all(opened, "tr.span")) == 3, what="all are back")
+    wait_for(lambda: len(_all(opened, "tr.span")) == 3, 30, "all are back")
 
 
 def test_the_keyboard_is_enough(opened: Any) -> None:
