@@ -177,7 +177,7 @@ def test_a_spool_that_others_keep_busy_answers_in_time(tmp_path: Path) -> None:
     other.execute("BEGIN IMMEDIATE")
     before = time.monotonic()
     put = one.put(b"one", 1, NOW)
-    assert time.monotonic() - before < 3
+    assert time.monotonic() - before < 4.5, "less than the usual patience"
     assert "busy" in put.message
     other.execute("ROLLBACK")
     other.close()

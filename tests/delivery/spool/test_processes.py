@@ -83,7 +83,7 @@ def test_twenty_workers_killed_at_random_moments_lose_nothing_that_was_put(tmp_p
             running.append(worker(tmp_path, number, 60, mode))
             number += 1
         victim, log = running.pop(0)
-        wait_for(lambda log=log: said(log, "put"), 20)
+        wait_for(lambda log=log: said(log, "put"), 60)
         time.sleep(chance.random() / 10)
         victim.send_signal(signal.SIGKILL)
         assert end(victim) == -signal.SIGKILL
