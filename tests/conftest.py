@@ -16,7 +16,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "grpc_proxy")
 
 # Two cores shared with servers and child processes: a slow example is no failure.
 _SHARED = {"deadline": None, "suppress_health_check": (HealthCheck.too_slow,)}
-# The same examples wherever and whenever it runs, so that a failure is its commit's; the long mode looks for new ones.
+# The same examples each time, so that a failure is its commit's; the long mode looks for new ones.
 settings.register_profile("normal", max_examples=100, derandomize=True, **_SHARED)
 settings.register_profile("long", max_examples=1_000, **_SHARED)
 settings.load_profile("long" if LONG else "normal")

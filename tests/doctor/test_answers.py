@@ -325,7 +325,7 @@ def test_a_step_that_never_comes_back_is_told_as_that() -> None:
     """Not as a backend that doesn't answer: it was never asked."""
     more = '[[backends.b.processors]]\ntype = "tests.own:sleeps_for_ever"\n'
     with OtlpServer() as server:
-        found = diagnosed(backend(server.endpoint, more=more), seconds=3)
+        found = diagnosed(backend(server.endpoint, more=more), seconds=5)
         own.release.set()
         posted = [request for request in server.requests if request.method == "POST"]
     own.release.clear()
@@ -352,7 +352,7 @@ def test_many_backends_are_asked_side_by_side_and_each_is_told_in_the_files_orde
             f'[backends.resting]\ntype = "otlp"\nendpoint = "{good.endpoint}"\nenabled = false\n'
         )
         found = examined(
-            text, seconds=3, tell=lambda step: told.append(step.backend if step.diagnosis else "")
+            text, seconds=5, tell=lambda step: told.append(step.backend if step.diagnosis else "")
         )
         hanging.release()
     assert [one.backend for one in found.backends] == ["slow", "quick", "away", "resting"]

@@ -79,7 +79,7 @@ def test_a_firewall_that_drops_everything_is_no_answer() -> None:
         for connection in waiting:  # fill the backlog: what comes after is left without an answer
             connection.settimeout(0)
             connection.connect_ex(address)
-        found = diagnosed(backend(f"http://127.0.0.1:{address[1]}"), seconds=2)
+        found = diagnosed(backend(f"http://127.0.0.1:{address[1]}"), seconds=5)
         for connection in waiting:
             connection.close()
     assert found.verdict == "no-answer"
@@ -301,7 +301,7 @@ def test_a_server_that_refuses_the_protocol_in_the_handshake(protocol: Protocol,
 
 def test_a_handshake_without_an_answer_ends_by_itself() -> None:
     with Hostile(hang_on_answer) as server:
-        found = diagnosed(backend(server.url.replace("http:", "https:")), seconds=2)
+        found = diagnosed(backend(server.url.replace("http:", "https:")), seconds=5)
     assert found.verdict == "no-answer"
     assert "TLS" in found.said
 

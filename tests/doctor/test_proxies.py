@@ -82,7 +82,7 @@ def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_proxy_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with Hostile(hang_on_answer) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        found = diagnosed(backend("https://backend.invalid"), seconds=2)
+        found = diagnosed(backend("https://backend.invalid"), seconds=5)
     assert found.verdict == "no-answer"
     assert "the proxy" in found.said
 
