@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -200,6 +201,22 @@ def test_retry_info_is_obeyed() -> None:
         rig.offer(5)
         assert rig.flush(), rig.ledger.health()
         assert server.requests[1].at - server.requests[0].at >= 1.5
+
+
+def test_the_programs_own_random_numbers_are_left_alone(folder: Path) -> None:
+    """One that seeds them repeats what it did, however often its backends had to be asked again."""
+    before = random.getstate()
+    with (
+        OtlpServer(answer=[Answer(status=503)] * 3) as server,
+        rigged(spooled(backend(server.endpoint), folder)) as rig,
+    ):
+        rig.offer(5)
+        server.wait_for_spans(5, 60)
+        wait_for(
+            lambda: rig.counts.replayed == 5, 30, "the last of four requests, and a look into an empty spool"
+        )
+    assert len(server.requests) >= 4
+    assert random.getstate() == before
 
 
 def test_while_a_backend_is_down_there_is_one_trial_request_at_a_time() -> None:

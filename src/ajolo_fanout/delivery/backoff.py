@@ -8,13 +8,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-__all__ = ["Backoff"]
+__all__ = ["Backoff", "between"]
 
 _FIRST = 1.0
 _LONGEST = 30.0
 _SHORTEST_WAIT = 0.05
 _HURRIED = 1.0
 """Seconds. While somebody waits for a flush, the pause grows no further than this."""
+
+between: Callable[[float, float], float] = random.SystemRandom().uniform
+"""Jitter, drawn apart from the `random` module's own stream: a program that seeds it to repeat what it did would not,
+if a thread of ours drew from it now and then."""
 
 
 class Backoff:
@@ -79,7 +83,7 @@ class Backoff:
         ceiling = min(_LONGEST, _FIRST * 2 ** min(self._failures - 1, 10))
         if now < self._hurry_until:
             ceiling = min(ceiling, _HURRIED)
-        self.next_try = now + max(_SHORTEST_WAIT, random.uniform(0, ceiling))  # noqa: S311 - no secret
+        self.next_try = now + max(_SHORTEST_WAIT, between(0, ceiling))
 
     def hurry(self, deadline: float) -> None:
         """Somebody waits until `deadline`: try now, unless the server named a time."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from functools import partial
 
 from ajolo_fanout.config.retry import RetrySettings
 from ajolo_fanout.delivery.account import GateAccount
-from ajolo_fanout.delivery.backoff import Backoff
+from ajolo_fanout.delivery.backoff import Backoff, between
 from ajolo_fanout.delivery.books import Books
 from ajolo_fanout.delivery.dispatch import NOT_SENT, RETRY, Dispatch, Undelivered
 from ajolo_fanout.delivery.gate import Place
@@ -356,7 +355,7 @@ class Redelivery:
                 if self._news == news:
                     wait = _LOOK if taken.due is None else min(taken.due, _LOOK)
                     # Not all processes at once, and not again and again for a batch that others let go of.
-                    pause = max(0.05, wait * random.uniform(0.8, 1))  # noqa: S311 - jitter
+                    pause = max(0.05, wait * between(0.8, 1))
                     self._look_at = self._clock() + pause
                 done = True
             if done:
