@@ -17,6 +17,6 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def time_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a shutdown's time four fifths are the disk's, which on a busy machine may need more than half a second."""
+    """Of a shutdown's time four fifths are the disk's, which on a busy machine may need more than a fifth."""
     monkeypatch.setattr(outlet, "_SPOOLING_SHARE", 0.8)
     monkeypatch.setattr(outlet, "_SPOOLING_TIME", 60.0)

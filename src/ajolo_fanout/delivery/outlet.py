@@ -44,9 +44,10 @@ _FLUSH_TIMEOUT = 30.0
 """Seconds that a flush goes on behind the back of a caller who named no deadline."""
 
 _SPOOLING_SHARE = 0.2
-_SPOOLING_TIME = 0.5
+_SPOOLING_TIME = 2.0
 """With a spool, sending ends before the deadline of a shutdown, by this share of its time (at most so many
-seconds): what is unsent then goes to the disk."""
+seconds): what is unsent then goes to the disk. Of the usual five seconds one: five backends that hang with full
+queues have more than a hundred megabytes to write."""
 
 _BODY_SHARE = 8
 """A request is joined to at most this part of `max_queue_bytes`; twice that is kept free for building it."""
