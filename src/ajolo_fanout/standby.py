@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import attrs
 
-__all__ = ["GRACE", "Followed", "Pending", "Standby"]
+__all__ = ["GRACE", "LONGEST_WAIT", "Followed", "Pending", "Standby"]
 
 _log = logging.getLogger("ajolo_fanout.process")
 
@@ -22,9 +22,9 @@ _Answer = TypeVar("_Answer")
 GRACE = 0.25
 """Seconds beyond a deadline for who works to it to say that it is done."""
 
-_LONGEST_WAIT = 0.1
+LONGEST_WAIT = 0.1
 """Seconds. A signal that comes in the instant before the main thread waits, or to another thread, doesn't end the
-wait: its handler, which may bring the end of the process forward, runs after it."""
+wait: its handler, which may bring the end forward, runs after it. So the main thread waits in steps."""
 
 
 class Pending:
@@ -49,7 +49,7 @@ class Pending:
 
     def wait(self, deadline: float) -> bool:
         """Wait until the call has returned or `deadline` (a `time.monotonic()` value) has passed."""
-        while not self._done.acquire(timeout=min(max(deadline - time.monotonic(), 0.0), _LONGEST_WAIT)):
+        while not self._done.acquire(timeout=min(max(deadline - time.monotonic(), 0.0), LONGEST_WAIT)):
             if time.monotonic() >= deadline:
                 return False
         self._done.release()  # for whoever else waits

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_RESET = struct.pack("ii", 1, 0)
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER on, zero seconds: closing resets the connection."""
 
 
 class Hostile:
@@ -152,7 +153,7 @@ def reset_midway(server: Hostile, connection: socket.socket, got: bytearray) -> 
     """Reads a little, answers half a head, and resets."""
     got += connection.recv(16)
     connection.sendall(b"HTTP/1.1 200 O")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def cut_off_head(server: Hostile, connection: socket.socket, got: bytearray) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import urllib3
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from tests.delivery.hostile import RESET
 
 from ajolo_fanout.testing import Answer, OtlpServer, ReceivedRequest, Tls, make_tls, recorded_spans, wait_for
 from ajolo_fanout.testing.collector_run import free_ports
@@ -330,7 +330,7 @@ def test_a_client_that_leaves_before_the_handshake_is_nobodys_error(way: str, tm
             for _ in range(10):
                 with socket.create_connection(("127.0.0.1", server.port)) as client:
                     if way == "resets":
-                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 def test_an_answer_function_that_raises_fails_the_test_that_wrote_it() -> None:

@@ -46,8 +46,8 @@ _FLUSH_TIMEOUT = 30.0
 _SPOOLING_SHARE = 0.2
 _SPOOLING_TIME = 2.0
 """With a spool, sending ends before the deadline of a shutdown, by this share of its time (at most so many
-seconds): what is unsent then goes to the disk. Of the usual five seconds one: five backends that hang with full
-queues have more than a hundred megabytes to write."""
+seconds): what is unsent then goes to the disk. Several that hang with full queues have much
+to write."""
 
 _BODY_SHARE = 8
 """A request is joined to at most this part of `max_queue_bytes`; twice that is kept free for building it."""

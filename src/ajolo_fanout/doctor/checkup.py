@@ -15,14 +15,12 @@ from ajolo_fanout.doctor.examiner import Examiner, Route
 from ajolo_fanout.doctor.findings import Check, Checkup, Diagnosis, conclude
 from ajolo_fanout.doctor.verdicts import OFF
 from ajolo_fanout.plan.model import BackendPlan, Plan
+from ajolo_fanout.standby import LONGEST_WAIT
 
 __all__ = ["Step", "checkup"]
 
 _GRACE = 1.0
 """Seconds beyond the deadline for checks that are under way to say that they are over."""
-
-_LONGEST_WAIT = 0.1
-"""Seconds. A Ctrl-C that comes in the instant before the main thread waits is handled after that wait."""
 
 
 @attrs.frozen
@@ -119,7 +117,7 @@ def _gather(
     while len(found) < len(examiners):
         left = deadline - time.monotonic()
         try:
-            step = steps.get(timeout=min(max(0.0, left), _LONGEST_WAIT))
+            step = steps.get(timeout=min(max(0.0, left), LONGEST_WAIT))
         except queue.Empty:
             if left <= 0:
                 break
