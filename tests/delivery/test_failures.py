@@ -365,9 +365,8 @@ def _has_its_fate(bad: Seen, case: Mode) -> None:
     assert dict(counts.lost) == ({"rejected": lost} if lost else {})
     requests = {"halved": 7, "later": 2}.get(case.kind, 1)
     assert counts.requests == requests, "what is final isn't sent again"
-    state = (
-        "failing" if lost == SPANS else "ok"
-    )  # which follows the counts, too, where it was "retrying" before
+    # It follows the counts, too, where it was "retrying" before.
+    state = "failing" if lost == SPANS else "ok"
     wait_for(lambda: bad.health.state == state, LIMIT, f"{state}: {bad.health}")
 
 

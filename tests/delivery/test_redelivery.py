@@ -247,7 +247,7 @@ def test_while_a_backend_is_down_there_is_one_trial_request_at_a_time() -> None:
         server.wait_for_requests(asked + 1, 40)
         assert most == [1]
         down.clear()
-        assert rig.flush(30), "without a pause between them, which would come to fifty times half a second"
+        assert rig.flush(15), "without a pause between them, which would come to fifty times half a second"
         assert rig.counts.delivered == 500
 
 

@@ -226,7 +226,7 @@ def test_sigterm_cuts_a_longer_shutdown_short_and_what_is_unsent_goes_to_the_spo
         spool = f'[spool]\ndirectory = "{folder / "spool"}"'
         config = write_file(
             server.endpoint,
-            f'[shutdown]\ntimeout = "2s"\n{spool}',
+            f'[shutdown]\ntimeout = "5s"\n{spool}',
             backend=f'protocol = "{protocol}"\nspool = "on_failure"\ntimeout = "60s"',
         )
         program = run("ends.py", "shuts_down_for_long", config=config)

@@ -213,6 +213,7 @@ def test_an_endpoint_with_a_path_has_that_path(write: Callable[[str], Path], otl
         trace_one(harness)
         assert harness.flush()
     assert {request.path for request in otlp_server.requests} == {"/v1/traces"}
+    assert len(otlp_server.spans) == 2
 
 
 @pytest.mark.parametrize(
